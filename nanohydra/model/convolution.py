@@ -1,0 +1,65 @@
+"""Gated short convolution: each channel mixes the last few tokens, gated before and after.
+
+The operator of LFM2's convolution layers, in its Hugging Face layout. It carries the previous
+tokens' identity into each place, which is what a later attention layer needs to look things up.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nanohydra.model.config import ModelConfig
+from nanohydra.model.layers import Context
+from nanohydra.model.state import ConvolutionState
+
+
+class ShortConvolution(nn.Module):
+    """x_BTD -> y_BTD; place t sees t - kernel + 1 .. t of its own segment."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.kernel = config.conv_kernel
+        width = config.hidden_size
+        self.in_proj = nn.Linear(width, 3 * width, bias=config.bias)
+        self.out_proj = nn.Linear(width, width, bias=config.bias)
+        self.conv_weight = nn.Parameter(torch.zeros(config.conv_kernel, width))
+
+    def init_state(
+        self, num_rows: int, max_length: int, dtype: torch.dtype, device: torch.device
+    ) -> ConvolutionState:
+        """An empty window for `num_rows` sequences."""
+        shape = (num_rows, self.kernel - 1, self.conv_weight.shape[1])
+        return ConvolutionState(torch.zeros(shape, dtype=dtype, device=device))
+
+    def forward(
+        self, x_BTD: Tensor, context: Context, state: ConvolutionState | None = None
+    ) -> Tensor:
+        """Mix the given tokens, and what the state holds of those before them."""
+        before, after, value = self.in_proj(x_BTD).chunk(3, dim=-1)
+        u_BTD = before * value
+        if state is None:
+            mixed = self.mix(u_BTD, context.positions_BT)
+        else:
+            assert context.rows is not None
+            mixed = self.mix_window(state.extend(context.rows, u_BTD), u_BTD.shape[1])
+        return self.out_proj(after * mixed)
+
+    def mix(self, u_BTD: Tensor, positions_BT: Tensor) -> Tensor:
+        """Weighted sum of each token and those before it in the same segment."""
+        length = u_BTD.shape[1]
+        mixed = u_BTD * self.conv_weight[-1]
+        for back in range(1, min(self.kernel, length)):
+            # A token at position p has p tokens of its own before it; others do not count.
+            own_BT1 = (positions_BT[:, back:] >= back).to(u_BTD.dtype).unsqueeze(-1)
+            earlier = u_BTD[:, : length - back] * own_BT1
+            tail = torch.addcmul(mixed[:, back:], earlier, self.conv_weight[-1 - back])
+            mixed = torch.cat([mixed[:, :back], tail], dim=1)
+        return mixed
+
+    def mix_window(self, window_BSD: Tensor, length: int) -> Tensor:
+        """The same for tokens that follow a held window; (B, kernel - 1 + length, D)."""
+        return sum(
+            (window_BSD[:, k : k + length] * self.conv_weight[k] for k in range(self.kernel)),
+            start=torch.zeros((), dtype=window_BSD.dtype, device=window_BSD.device),
+        )

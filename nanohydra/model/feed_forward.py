@@ -1,0 +1,45 @@
+"""What each token does on its own between mixing steps: gated (SwiGLU) or plain feed-forward."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanohydra.model.config import ModelConfig
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) * up(x)), arXiv 2002.05202."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, inner = config.hidden_size, config.intermediate_size
+        self.gate_proj = nn.Linear(width, inner, bias=config.bias)
+        self.up_proj = nn.Linear(width, inner, bias=config.bias)
+        self.down_proj = nn.Linear(inner, width, bias=config.bias)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """x_BTD -> y_BTD."""
+        return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+
+
+class GELU(nn.Module):
+    """down(gelu(up(x))) with GPT-2's tanh approximation, arXiv 1606.08415."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, inner = config.hidden_size, config.intermediate_size
+        self.up_proj = nn.Linear(width, inner, bias=config.bias)
+        self.down_proj = nn.Linear(inner, width, bias=config.bias)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """x_BTD -> y_BTD."""
+        return self.down_proj(F.gelu(self.up_proj(x_BTD), approximate="tanh"))
+
+
+class ReLUSquared(GELU):
+    """down(relu(up(x))^2), arXiv 2109.08668."""
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """x_BTD -> y_BTD."""
+        return self.down_proj(F.relu(self.up_proj(x_BTD)).square())
