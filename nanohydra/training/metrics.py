@@ -1,0 +1,93 @@
+"""Speed and memory of a run: tokens per second, share of the device's peak, bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from nanohydra.core.runtime import peak_memory_bytes
+from nanohydra.training.groups import kind_of
+
+# Dense bfloat16 matrix throughput in FLOP/s, by a part of the device's name (data sheets).
+PEAK_FLOPS = {
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "4090": 165e12,
+}
+
+
+def peak_flops(device: str) -> float | None:
+    """The device's peak for bfloat16, None if it is not known."""
+    if not device.startswith("cuda"):
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
+
+
+def training_flops_per_token(model: nn.Module) -> float:
+    """6 per weight that takes part in a matrix product (arXiv 2001.08361); no attention scores.
+
+    A tied embedding counts once, as the head; an untied one is a look-up and does not count.
+    """
+    named = dict(model.named_parameters())
+    kinds = {name: kind_of(name, parameter) for name, parameter in named.items()}
+    vocabulary = "head" if "head" in kinds.values() else "embedding"
+    return 6.0 * sum(p.numel() for n, p in named.items() if kinds[n] in ("matrix", vocabulary))
+
+
+class Meter:
+    """Averages over the steps since it was last read."""
+
+    def __init__(self, model: nn.Module, device: str) -> None:
+        self.device = device
+        self.last_loss = float("nan")
+        peak = peak_flops(device)
+        self.mfu_per_token = training_flops_per_token(model) / peak if peak else None
+        self._clear()
+
+    def _clear(self) -> None:
+        self.loss = self.grad_norm = self.lr = 0.0
+        self.steps = self.tokens = 0
+        self.started = time.monotonic()
+
+    def add(self, loss: float, grad_norm: float, lr: float, tokens: int) -> None:
+        """Count one step."""
+        self.loss += loss
+        self.grad_norm += grad_norm
+        self.lr = lr
+        self.steps += 1
+        self.tokens += tokens
+
+    def read(self) -> dict[str, float]:
+        """The metrics since the last reading, which are then forgotten; loss in nats per token."""
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        steps = max(self.steps, 1)
+        self.last_loss = self.loss / steps
+        speed = self.tokens / seconds
+        metrics = {
+            "loss": self.last_loss,
+            "grad_norm": self.grad_norm / steps,
+            "lr": self.lr,
+            "tokens_per_second": speed,
+            "peak_memory_bytes": float(peak_memory_bytes(self.device)),
+        }
+        if self.mfu_per_token:
+            metrics["mfu"] = speed * self.mfu_per_token
+        self._clear()
+        return metrics
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out the time that is not spent on steps."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.started += time.monotonic() - start
