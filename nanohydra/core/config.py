@@ -151,20 +151,21 @@ class _Reader:
         for name in table:
             if name not in hints:
                 raise self.unknown(cls, _join(path, name))
-        defaults = {f.name: _default(f) for f in dataclasses.fields(cls) if f.init}
-        if isinstance(base, cls):
-            defaults = {name: getattr(base, name) for name in hints}
-        values = {}
-        for name, hint in hints.items():
-            if name in table:
-                key = _join(path, name)
-                values[name] = self.value(hint, table[name], key, defaults[name])
-            elif defaults[name] is not dataclasses.MISSING:
-                values[name] = defaults[name]
-            else:
-                raise UserError(f"{_join(path, name)!r} is missing{self.place(path)}")
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            if field.name in table:
+                key, default = _join(path, field.name), _default(field, base)
+                values[field.name] = self.value(hints[field.name], table[field.name], key, default)
+            elif base is not None and field.init:
+                values[field.name] = getattr(base, field.name)
         try:
             return cls(**values)
+        except TypeError as error:
+            missing = [f.name for f in dataclasses.fields(cls) if _is_missing(f, values)]
+            if not missing:
+                raise
+            key = _join(path, missing[0])
+            raise UserError(f"{key!r} is missing{self.place(path)}") from error
         except ValueError as error:
             prefix = f"{path}: " if path else ""
             raise UserError(f"{prefix}{error}{self.place(path)}") from error
@@ -265,11 +266,22 @@ def _initials(name: str) -> str:
     return "".join(word[:1] for word in name.split("_")) if "_" in name else name
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
-    """The field's default, or dataclasses.MISSING."""
+def _default(field: dataclasses.Field[Any], base: Any) -> Any:
+    """What an entry of the field's table falls back on: None for the defaults of its class.
+
+    A plain class as the factory is such a case: an instance of it may hold values that it derived
+    from its defaults, which must not outlive a change of those.
+    """
+    if base is not None:
+        return getattr(base, field.name)
     if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
+        return None if isinstance(field.default_factory, type) else field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
+
+
+def _is_missing(field: dataclasses.Field[Any], values: Mapping[str, Any]) -> bool:
+    has_default = field.default is not field.default_factory  # else both are MISSING
+    return field.init and not has_default and field.name not in values
 
 
 def _parse(value: Any) -> Any:
@@ -282,10 +294,16 @@ def _parse(value: Any) -> Any:
         return str(value)
 
 
+def _unquoted(text: _Text) -> str:
+    """`"a b"` in quotes is `a b`, as in TOML; anything else stands for itself."""
+    parsed = _parse(text) if text[:1] in ("'", '"') else text
+    return parsed if isinstance(parsed, str) else str(text)
+
+
 def _choice(options: tuple[Any, ...], value: Any) -> Any:
     for option in options:
         same = value == option and type(value) is type(option)
-        if same or (isinstance(value, _Text) and value == str(option)):
+        if same or (isinstance(value, _Text) and _unquoted(value) == str(option)):
             return option
     raise _Mismatch(f"one of {', '.join(map(repr, options))}")
 
@@ -295,6 +313,8 @@ def _scalar(hint: Any, value: Any) -> Any:
         return _number(hint, value)
     if hint is bool:
         value = {"true": True, "false": False}.get(str(value).lower(), value)
+    elif isinstance(value, _Text):
+        value = _unquoted(value)
     wanted, noun = _SCALARS[hint]
     if not isinstance(value, wanted):
         raise _Mismatch(noun)

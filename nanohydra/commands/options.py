@@ -1,0 +1,134 @@
+"""How every command reads its words: its own options, `--recipe`, and `--a.b=c` on the recipe.
+
+A command describes its options as a dataclass, which tyro parses and explains. A word with a dot,
+or one that names a plain key of the recipe, goes to the recipe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import tyro
+
+from nanohydra.core.config import to_dict
+from nanohydra.core.errors import UserError
+from nanohydra.core.registry import suggest
+from nanohydra.recipe import Recipe, load_recipe, recipe_names
+
+PLAIN_KEYS = ("name", "depth")
+KEYS_FLAG = "--keys"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options that every command has; a command adds its own in a subclass."""
+
+    recipe: str = "tiny"
+    """Name of a packaged recipe, or a TOML file."""
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(Generic[OptionsT]):
+    """What a command was called with."""
+
+    options: OptionsT
+    recipe: Recipe
+
+
+def parse(
+    cls: type[OptionsT], words: Sequence[str], *, prog: str, description: str | None
+) -> Call[OptionsT]:
+    """Options and recipe from a command's words.
+
+    Exits with 0 after `--help` and `--keys`, and with 2 after an option's malformed value; raises
+    UserError for an unknown option and for a mistake in the recipe or its keys.
+    """
+    own, overrides = split(cls, words)
+    options = tyro.cli(
+        cls,
+        prog=f"nanohydra {prog}",
+        description=f"{(description or '').strip()}\n\n{epilogue()}",
+        args=[word for word in own if word != KEYS_FLAG],
+    )
+    recipe = load_recipe(options.recipe, overrides)
+    if KEYS_FLAG in own:
+        print("\n".join(key_lines(recipe)))
+        raise SystemExit(0)
+    return Call(options=options, recipe=recipe)
+
+
+def split(cls: type[Options], words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that are the command's own, and those that change the recipe.
+
+    Raises UserError for an option that neither has.
+    """
+    mine = [field.name for field in fields(cls)]
+    flags = {"help", "keys", *mine, *(f"no_{name}" for name in mine)}
+    own: list[str] = []
+    overrides: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        key, equals, _ = word.partition("=")
+        name = key.removeprefix("--").replace("-", "_")
+        plain = name in PLAIN_KEYS and name not in mine
+        if not key.startswith("--"):
+            own.append(word)
+        elif "." not in name and not plain:
+            if name not in flags:
+                known = [option.replace("_", "-") for option in (*mine, *PLAIN_KEYS)]
+                raise UserError(f"unknown option {key!r}; {suggest(key[2:], known)}")
+            own.append(word)
+        elif equals or not rest or rest[0].startswith("--"):
+            overrides.append(word)
+        else:
+            overrides.append(f"{word}={rest.pop(0)}")
+    return own, overrides
+
+
+def epilogue() -> str:
+    """The end of every help text."""
+    return (
+        f"Recipes: {', '.join(recipe_names())}, or a TOML file. Any key of the recipe can be "
+        f"changed: --pretrain.lr=0.01. {KEYS_FLAG} lists them with their values; --depth N sets "
+        "the model's whole shape."
+    )
+
+
+def key_lines(recipe: Recipe) -> Iterator[str]:
+    """The recipe as TOML, one key a line; what is none, which TOML lacks, as a comment."""
+
+    def walk(prefix: str, value: Any) -> Iterator[str]:
+        if isinstance(value, dict) and value:
+            for name, inner in value.items():
+                yield from walk(f"{prefix}.{name}" if prefix else name, inner)
+        else:
+            yield f"{'# ' if value is None else ''}{prefix} = {toml_text(value)}"
+
+    yield from walk("", to_dict(recipe))
+
+
+def toml_text(value: Any) -> str:
+    """A plain value as TOML writes it within a line; None, which TOML lacks, as `none`."""
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(k)} = {toml_text(v)}" for k, v in value.items() if v is not None)
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(toml_text(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def run_path(recipe: Recipe, out: Path | None) -> Path:
+    """The folder of a run: the one asked for, or `runs/` and the recipe's name."""
+    return out or Path("runs") / recipe.name

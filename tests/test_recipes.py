@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from nanohydra import recipe as module
+from nanohydra.core.config import from_dict, to_dict
+from nanohydra.core.errors import UserError
+from nanohydra.data.sources import SOURCES
+from nanohydra.model.config import ModelConfig
+from nanohydra.recipe import Recipe, find_recipe, load_recipe, recipe_names
+
+SIZES = {  # parameters in millions that the name or the first line of the recipe promises
+    "tiny": (1, 5),
+    "tinystories": (7, 9),
+    "shakespeare": (1, 5),
+    "small": (50, 53),
+    "base-124m": (123, 125),
+    "base-560m": (555, 565),
+    "base-1b": (950, 1050),
+}
+
+
+def num_params(config: ModelConfig) -> int:
+    """Counted on the meta device, where weights take no memory."""
+    torch = pytest.importorskip("torch")
+    from nanohydra.model import Decoder
+
+    with torch.device("meta"):
+        model = Decoder(config)
+    return sum(p.numel() for p in {id(p): p for p in model.parameters()}.values())
+
+
+def test_all_recipes_are_listed() -> None:
+    assert recipe_names() == sorted(SIZES)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_recipe_loads_and_is_what_its_name_says(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    least, most = SIZES[name]
+    assert least <= num_params(recipe.model) / 1e6 <= most
+    assert recipe.pretrain.num_steps > 0
+    assert recipe.sft is None or recipe.sft.num_steps > 0
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_recipe_reads_known_sources_in_each_stage_it_has(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.data.pretrain.sources
+    assert bool(recipe.data.sft.sources) == (recipe.sft is not None)
+    for corpus in (recipe.data.pretrain, recipe.data.sft):
+        for source in [*corpus.sources.values(), *corpus.heldout.values()]:
+            assert source.kind == "auto" or source.kind in SOURCES
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_recipe_survives_json(name: str) -> None:
+    recipe = load_recipe(name)
+    assert from_dict(Recipe, to_dict(recipe)) == recipe
+
+
+def test_first_line_of_a_recipe_says_what_it_is() -> None:
+    for name in recipe_names():
+        first = find_recipe(name).read_text(encoding="utf-8").splitlines()[0]
+        assert first.startswith("# ") and len(first) > 30, name
+
+
+def test_the_vocabulary_is_the_tokenizers() -> None:
+    assert load_recipe("tiny", ["--tokenizer.vocab_size=2048"]).model.vocab_size == 2048
+
+
+def test_the_dial_sets_the_whole_shape_and_later_words_change_it() -> None:
+    model = load_recipe("tiny", ["--depth=8"]).model
+    dial = ModelConfig.from_depth(8)
+    for key in module.DIAL:
+        assert getattr(model, key) == getattr(dial, key)
+    assert model.layer_types == ("conv", "full") * 4  # the style of the recipe stays
+    assert load_recipe("tiny", ["--depth=8", "--model.head_dim=64"]).model.head_dim == 64
+
+
+@pytest.mark.parametrize("depth", ["0", "-1", "deep", "1.5"])
+def test_a_depth_that_is_none(depth: str) -> None:
+    if depth == "0":
+        assert load_recipe("tiny", ["--depth=0"]) == load_recipe("tiny")
+    else:
+        with pytest.raises(UserError, match="depth"):
+            load_recipe("tiny", [f"--depth={depth}"])
+
+
+def test_depth_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\ndepth = 4\n[model]\nfeed_forward = "gelu"')
+    model = load_recipe(path).model
+    assert (model.num_layers, model.hidden_size, model.feed_forward) == (4, 256, "gelu")
+    path.write_text('name = "mine"\ndepth = 4\n[model]\nhidden_size = 128')
+    with pytest.raises(UserError, match="gives both depth and model.hidden_size; keep one"):
+        load_recipe(path)
+
+
+def test_mistakes_across_packages() -> None:
+    with pytest.raises(UserError, match="pretrain.row_length is 1024, but the model sees at most"):
+        load_recipe("tiny", ["--pretrain.row_length=1024"])
+    with pytest.raises(UserError, match="names 'storys', which is not a source; did you mean 'st"):
+        load_recipe("small", ["--data.pretrain.weights.storys=1"])
+
+
+def test_unknown_recipe() -> None:
+    with pytest.raises(UserError, match="unknown recipe 'tinny'; did you mean 'tiny'?"):
+        find_recipe("tinny")
+
+
+def test_recipes_are_found_in_an_installed_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.toml").write_text('name = "own"')
+    monkeypatch.setattr(module, "FOLDERS", (tmp_path, tmp_path / "none"))
+    assert recipe_names() == ["own"] and find_recipe("own") == tmp_path / "own.toml"
+
+
+def test_recipe_has_a_section_for_each_stage() -> None:
+    names = {field.name for field in fields(Recipe)}
+    assert {"tokenizer", "model", "data", "pretrain", "sft", "eval", "runtime"} <= names
