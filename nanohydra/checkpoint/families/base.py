@@ -1,0 +1,171 @@
+"""What a family has to say: whether it fits, its config.json, its tensors, in both directions.
+
+A new family is one file like qwen3.py and one line in `FAMILIES`; its tests then run by
+themselves. Knows nothing of files: tensors and mappings in, tensors and mappings out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from nanohydra.core.errors import UserError
+from nanohydra.model.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the tensors of one entry relate. `pack`: ours -> theirs; `unpack` is its inverse."""
+
+    pack: Callable[[Sequence[Tensor]], Tensor]
+    unpack: Callable[[Tensor], Sequence[Tensor]]
+
+
+SAME = Layout(lambda ours: ours[0], lambda theirs: [theirs])
+TRANSPOSED = Layout(lambda ours: ours[0].t(), lambda theirs: [theirs.t()])
+# (kernel, width) here, (width, 1, kernel) there
+CONVOLUTION = Layout(lambda ours: ours[0].t().unsqueeze(1), lambda theirs: [theirs[:, 0].t()])
+FUSED_QKV = Layout(lambda ours: torch.cat(list(ours)).t(), lambda theirs: theirs.t().chunk(3))
+FUSED_QKV_BIAS = Layout(lambda ours: torch.cat(list(ours)), lambda theirs: theirs.chunk(3))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of the file and the parameters of `Decoder` that it holds."""
+
+    theirs: str
+    ours: tuple[str, ...]
+    layout: Layout = SAME
+
+
+class Family(ABC):
+    """The contract. `prefix` begins all names but the head's; some files leave it out."""
+
+    model_type: ClassVar[str]
+    architecture: ClassVar[str]
+    prefix: ClassVar[str] = ""
+
+    @abstractmethod
+    def fits(self, config: ModelConfig) -> bool:
+        """Whether the family can express this decoder exactly."""
+
+    @abstractmethod
+    def to_hf(self, config: ModelConfig) -> dict[str, Any]:
+        """The fields of config.json, without model_type and architectures."""
+
+    @abstractmethod
+    def from_hf(self, hf: Mapping[str, Any]) -> ModelConfig:
+        """The inverse. Raises UserError for what the decoder cannot do."""
+
+    @abstractmethod
+    def entries(self, config: ModelConfig) -> Iterator[Entry]:
+        """All tensors of the file, without a tied head."""
+
+    def ignores(self, name: str) -> bool:
+        """Whether a tensor of the file is no parameter and may be left aside."""
+        return False
+
+    def export_tensors(
+        self, config: ModelConfig, parameters: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """A decoder's state dict -> the tensors of the file."""
+        return {
+            entry.theirs: entry.layout.pack([parameters[name] for name in entry.ours])
+            for entry in self.entries(config)
+        }
+
+    def import_tensors(
+        self, config: ModelConfig, tensors: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The tensors of a file -> a decoder's state dict, without a tied head.
+
+        Raises UserError for tensors that are missing or unknown.
+        """
+        rest = dict(tensors)
+        if config.tie_embeddings:
+            rest.pop("lm_head.weight", None)
+        parameters: dict[str, Tensor] = {}
+        for entry in self.entries(config):
+            short = entry.theirs.removeprefix(self.prefix)
+            name = entry.theirs if entry.theirs in rest else short
+            if name not in rest:
+                raise UserError(f"the tensor {entry.theirs!r} is missing")
+            pieces = entry.layout.unpack(rest.pop(name))
+            parameters.update(zip(entry.ours, pieces, strict=True))
+        unknown = sorted(name for name in rest if not self.ignores(name))
+        if unknown:
+            raise UserError(
+                f"{len(unknown)} tensors are unknown to {self.architecture}, "
+                f"among them {unknown[0]!r}"
+            )
+        return parameters
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Values of a config.json, with the errors that a person can act on."""
+
+    hf: Mapping[str, Any]
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        """A whole number; null counts as absent."""
+        value = self.hf.get(key)
+        value = default if value is None else value
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise UserError(f"{key!r} must be a whole number, not {value!r}")
+        return value
+
+    def number(self, key: str, default: float) -> float:
+        """A number; null counts as absent."""
+        value = self.hf.get(key)
+        value = default if value is None else value
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise UserError(f"{key!r} must be a number, not {value!r}")
+        return float(value)
+
+    def flag(self, key: str, default: bool) -> bool:
+        """True or false; null counts as absent."""
+        value = self.hf.get(key)
+        value = default if value is None else value
+        if not isinstance(value, bool):
+            raise UserError(f"{key!r} must be true or false, not {value!r}")
+        return value
+
+    def refuse(self, key: str, *accepted: Any) -> None:
+        """Raise UserError unless the value is absent, null or among those accepted."""
+        value = self.hf.get(key)
+        if value is not None and value not in accepted:
+            known = ", ".join(repr(item) for item in accepted)
+            raise UserError(f"{key!r} is {value!r}, which is not supported; supported: {known}")
+
+    def rope_theta(self, default: float) -> float:
+        """The base of plain rotary positions, in the old or the new spelling."""
+        rope: dict[str, Any] = {}
+        for key in ("rope_scaling", "rope_parameters"):
+            rope |= self.hf.get(key) or {}
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind != "default":
+            raise UserError(f"rotary scaling {kind!r} is not supported; supported: 'default'")
+        return Reader(rope).number("rope_theta", self.number("rope_theta", default))
+
+    def layer_types(self, names: Mapping[str, str]) -> tuple[str, ...]:
+        """The list of layers in our names; absent means attention everywhere."""
+        given = self.hf.get("layer_types") or ["full_attention"]
+        for theirs in given:
+            if theirs not in names:
+                raise UserError(
+                    f"layer type {theirs!r} is not supported; supported: {', '.join(names)}"
+                )
+        return tuple(names[theirs] for theirs in given)
+
+
+def is_like(config: ModelConfig, **fields: Any) -> bool:
+    """Whether the configuration has these values."""
+    values = dataclasses.asdict(config)
+    return all(values[name] == value for name, value in fields.items())

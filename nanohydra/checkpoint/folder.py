@@ -1,0 +1,192 @@
+"""A model as one folder that alone rebuilds it: Hugging Face's layout and a manifest.
+
+    config.json  generation_config.json  model.safetensors
+    tokenizer.json  tokenizer_config.json  manifest.json
+
+Knows nothing of optimizers; the state of a training run is in state.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nanohydra.checkpoint.families import FAMILIES
+from nanohydra.checkpoint.families.base import Family
+from nanohydra.checkpoint.manifest import MANIFEST, read_manifest, verify_files, write_manifest
+from nanohydra.checkpoint.weights import (
+    PICKLES,
+    WEIGHTS,
+    read_model_tensors,
+    read_tensors,
+    write_tensors,
+)
+from nanohydra.core.errors import UserError
+from nanohydra.core.files import atomic_path, read_json, write_json
+from nanohydra.core.registry import suggest
+from nanohydra.model import Decoder, ModelConfig
+from nanohydra.tokenizer import Tokenizer
+
+CONFIG, GENERATION = "config.json", "generation_config.json"
+FILES = (CONFIG, GENERATION, WEIGHTS, "tokenizer.json", "tokenizer_config.json", MANIFEST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A model with what belongs to it; the manifest of another program's folder is empty."""
+
+    model: Decoder
+    tokenizer: Tokenizer
+    config: ModelConfig
+    manifest: Mapping[str, Any]
+
+
+def family_of(config: ModelConfig) -> Family:
+    """The first family of the table that expresses the configuration exactly."""
+    for name in FAMILIES:
+        family: Family = FAMILIES.load(name)()
+        if family.fits(config):
+            return family
+    raise AssertionError("the last family fits everything")
+
+
+def save(
+    folder: str | Path, model: Decoder, tokenizer: Tokenizer, *, manifest: Mapping[str, Any]
+) -> None:
+    """Write a model folder, or replace one, at once: a reader sees the old one or the new one.
+
+    The weights keep their dtype. `manifest` is the caller's own part of manifest.json (resolved
+    recipe, step, metrics); its keys "nanohydra" and "files" are taken. Raises UserError if the
+    tokenizer has more ids than the model, or if the folder holds other things than a model.
+    """
+    folder, config = Path(folder), model.config
+    _check_target(folder)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise UserError(
+            f"the tokenizer has {tokenizer.vocab_size} ids but the model only "
+            f"{config.vocab_size}; they do not belong together"
+        )
+    family = family_of(config)
+    ids = {
+        "bos_token_id": tokenizer.bos_id,
+        "eos_token_id": tokenizer.end_id,
+        "pad_token_id": tokenizer.pad_id,
+    }
+    head = {"architectures": [family.architecture], "model_type": family.model_type}
+    dtype = {"torch_dtype": str(model.dtype).removeprefix("torch.")}
+    with atomic_path(folder) as new:
+        new.mkdir()
+        write_json(new / CONFIG, {**head, **family.to_hf(config), **ids, **dtype})
+        write_json(new / GENERATION, ids)
+        write_tensors(new / WEIGHTS, family.export_tensors(config, model.state_dict()))
+        tokenizer.save(new)
+        about = {
+            "architecture": family.architecture,
+            "standard": family.model_type != "nanohydra",
+            "tokenizer": tokenizer.fingerprint,
+        }
+        write_manifest(new, manifest, about)
+
+
+def load(
+    folder: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> Loaded:
+    """Read a model folder that `save` or transformers wrote, verifying what its manifest names.
+
+    dtype: None keeps the dtype of the file. The model is in eval mode. Raises UserError naming
+    the file that is missing, damaged, a pickle or of an unknown architecture.
+    """
+    path = _check_source(Path(folder))
+    manifest = read_manifest(path)
+    verify_files(path, manifest)
+    tokenizer = Tokenizer.load(path)
+    model = _read_model(path, device, dtype)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise UserError(
+            f"{path}: the tokenizer has {tokenizer.vocab_size} ids but the model only "
+            f"{model.config.vocab_size}; they do not belong together"
+        )
+    return Loaded(model=model, tokenizer=tokenizer, config=model.config, manifest=manifest)
+
+
+def load_model(
+    folder: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> Decoder:
+    """As `load`, for a folder whose tokenizer is missing or not of nanohydra: the weights alone."""
+    path = _check_source(Path(folder))
+    verify_files(path, read_manifest(path))
+    return _read_model(path, device, dtype)
+
+
+def _read_model(folder: Path, device: str | torch.device, dtype: torch.dtype | None) -> Decoder:
+    family, config = _read_config(folder / CONFIG)
+    tensors = read_model_tensors(folder)
+    try:
+        parameters = family.import_tensors(config, tensors)
+    except UserError as error:
+        raise UserError(f"{folder / WEIGHTS}: {error}") from None
+    return _assemble(config, parameters, folder / WEIGHTS).to(device=device, dtype=dtype).eval()
+
+
+def _read_config(path: Path) -> tuple[Family, ModelConfig]:
+    hf = read_json(path)
+    name = hf.get("model_type") if isinstance(hf, dict) else None
+    if name not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise UserError(
+            f"{path}: unknown architecture {name!r}; {suggest(str(name), FAMILIES)} "
+            f"(all that are known: {known})"
+        )
+    family: Family = FAMILIES.load(str(name))()
+    try:
+        return family, family.from_hf(hf)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _assemble(config: ModelConfig, parameters: Mapping[str, Tensor], path: Path) -> Decoder:
+    """A decoder that uses the given tensors as they are, without initial weights or a copy."""
+    with torch.device("meta"):
+        model = Decoder(config)
+    for name, expected in model.state_dict().items():
+        if name in parameters and parameters[name].shape != expected.shape:
+            raise UserError(
+                f"{path}: the tensor for {name!r} has shape {tuple(parameters[name].shape)}, "
+                f"config.json asks for {tuple(expected.shape)}"
+            )
+    state = {name: tensor.contiguous() for name, tensor in parameters.items()}
+    if config.tie_embeddings:
+        state["head.weight"] = state["embed.weight"]
+    model.load_state_dict(state, assign=True)
+    if config.tie_embeddings:
+        model.head.weight = model.embed.weight
+    model._make_tables()  # those made on the meta device hold nothing
+    return model
+
+
+def _check_source(path: Path) -> Path:
+    if path.is_dir():
+        return path
+    if path.suffix in PICKLES:
+        read_tensors(path)  # refuses
+    if path.is_file():
+        raise UserError(f"{path} is a file; give the folder that holds the model")
+    raise UserError(f"there is no model folder {path}; `nanohydra speedrun` makes one")
+
+
+def _check_target(folder: Path) -> None:
+    """Replacing a folder removes what is in it, so only a model's own files may be there."""
+    if folder.is_dir():
+        other = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
+        if other:
+            raise UserError(
+                f"{folder} holds {other[0]!r}, which is not part of a model; "
+                "choose another folder, because saving replaces the whole of it"
+            )
+    elif folder.exists():
+        raise UserError(f"{folder} is a file; choose a folder to save the model to")
