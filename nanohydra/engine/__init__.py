@@ -1,0 +1,39 @@
+"""Tokens -> tokens: several requests at once on one decoding state; never sees text."""
+
+from typing import TYPE_CHECKING
+
+from nanohydra.core.lazy import lazy_names
+from nanohydra.engine.config import EngineConfig
+from nanohydra.engine.request import Event, Request, SamplingParams
+
+if TYPE_CHECKING:
+    from nanohydra.engine.completions import generate
+    from nanohydra.engine.engine import Engine
+    from nanohydra.engine.stream import EventStream
+    from nanohydra.engine.thread import EngineStats, EngineStopped, EngineThread, QueueFull
+
+__all__ = [
+    "Engine",
+    "EngineConfig",
+    "EngineStats",
+    "EngineStopped",
+    "EngineThread",
+    "Event",
+    "EventStream",
+    "QueueFull",
+    "Request",
+    "SamplingParams",
+    "generate",
+]
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Engine": "nanohydra.engine.engine",
+        "EngineStats": "nanohydra.engine.thread",
+        "EngineStopped": "nanohydra.engine.thread",
+        "EngineThread": "nanohydra.engine.thread",
+        "EventStream": "nanohydra.engine.stream",
+        "QueueFull": "nanohydra.engine.thread",
+        "generate": "nanohydra.engine.completions",
+    },
+)

@@ -1,0 +1,30 @@
+"""How large an engine is, as data; imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nanohydra.core.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """The size of an engine. Raises UserError for a value that cannot work.
+
+    max_rows: requests that decode together; more wait in line.
+    max_length: tokens of prompt and answer together; 0 = as many as the model was made for.
+    prefill_tokens: prompt tokens read in one step at most. Longer prompts are read in pieces,
+        between which the running requests get their next token.
+    """
+
+    max_rows: int = 8
+    max_length: int = 0
+    prefill_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        if self.max_rows < 1:
+            raise UserError(f"engine.max_rows must be at least 1, not {self.max_rows}")
+        if self.prefill_tokens < 1:
+            raise UserError(f"engine.prefill_tokens must be at least 1, not {self.prefill_tokens}")
+        if self.max_length < 0 or self.max_length == 1:
+            raise UserError(f"engine.max_length must be 0 or at least 2, not {self.max_length}")

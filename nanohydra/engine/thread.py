@@ -1,0 +1,273 @@
+"""An engine on a thread of its own, for asyncio callers: submit, stream, abort, drain.
+
+The engine thread alone touches the engine. Callers send it commands through a queue, which it
+empties before every step, and it hands each event loop the events of a step in one call.
+A stream counts against `max_rows + max_waiting` until it has been read to its end or closed. This
+bounds the memory, also against readers that never read; see stream.py for slow ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+
+from nanohydra.core.errors import UserError
+from nanohydra.core.types import FinishReason
+from nanohydra.engine.engine import Engine
+from nanohydra.engine.request import Event, Request
+from nanohydra.engine.stream import EventStream
+
+logger = logging.getLogger(__name__)
+
+
+class QueueFull(RuntimeError):
+    """Too many requests are under way; try again later."""
+
+
+class EngineStopped(RuntimeError):
+    """The engine takes no more requests: it is shutting down or has failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineStats:
+    """What an engine does now and has done since its start.
+
+    finished: requests by finish reason. last_step_age: see `EngineThread.last_step_age`.
+    """
+
+    num_active: int
+    num_waiting: int
+    max_rows: int
+    max_length: int
+    num_steps: int
+    prompt_tokens: int
+    generated_tokens: int
+    finished: Mapping[str, int]
+    state_bytes: int
+    last_step_age: float
+
+
+class EngineThread:
+    """Runs an engine in the background. A context manager; `close` ends the thread.
+
+    max_waiting: requests beyond the engine's rows that may be under way; more are refused.
+    """
+
+    def __init__(self, engine: Engine, *, max_waiting: int = 64) -> None:
+        self.engine = engine
+        self.limit = engine.max_rows + max_waiting
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._open: set[str] = set()  # requests whose stream is neither read to its end nor closed
+        self._streams: dict[str, weakref.ref[EventStream]] = {}  # the engine thread's own
+        self._entrance = threading.Lock()
+        self._refusal: str | None = None
+        self._draining = False
+        self._drained = threading.Event()
+        self._stopping = False
+        self._busy_since: float | None = None  # None while there is nothing to do
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> EngineThread:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def submit(self, request: Request) -> EventStream:
+        """Queue a request and return its events. Call it from the reader's event loop.
+
+        Raises UserError if it can never run or its id is under way, QueueFull if too many are,
+        EngineStopped if the engine takes no more.
+        """
+        self.engine.check(request)
+        loop = asyncio.get_running_loop()
+        with self._entrance:
+            if self._refusal is not None:
+                raise EngineStopped(self._refusal)
+            if request.id in self._open:
+                raise UserError(f"a request with id {request.id!r} is already under way")
+            if len(self._open) >= self.limit:
+                raise QueueFull(f"{self.limit} requests are under way already; try again later")
+            self._open.add(request.id)
+            stream = EventStream(request.id, loop, self._release)
+            # Inside the lock: nothing that was let in may come after the order to stop.
+            self._commands.put(partial(self._add, request, weakref.ref(stream)))
+        return stream
+
+    def abort(self, request_id: str) -> None:
+        """End a request before the next step; its reader gets an event with reason "abort"."""
+        self._commands.put(partial(self._abort, request_id))
+
+    def drain(self, timeout_s: float) -> bool:
+        """Refuse new requests and wait for those under way; abort what is left after `timeout_s`.
+
+        Blocks. Returns whether everything ended by itself. `close` is still needed after it.
+        """
+        self._refuse("the server is shutting down")
+        self._commands.put(self._start_draining)
+        finished = self._drained.wait(timeout_s)
+        if not finished:
+            self._commands.put(self._abort_all)
+            self._drained.wait(1.0)  # a step that hangs must not hang the shutdown
+        return finished and self.alive
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Refuse new requests, abort those under way and end the thread. Blocks; may be repeated.
+
+        A thread that hangs inside the model is left behind after `timeout_s`.
+        """
+        self._refuse("the engine is closed")
+        self._commands.put(self._stop)
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            logger.error("the engine did not stop within %g s", timeout_s)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs; False once it is closed or has failed."""
+        return self._thread.is_alive() and not self._stopping
+
+    @property
+    def num_open(self) -> int:
+        """Requests whose events have not been read to the end: running, waiting, or read slowly."""
+        return len(self._open)
+
+    def last_step_age(self) -> float:
+        """Seconds since the engine last got on; 0 while it has nothing to do, infinity if dead."""
+        if not self.alive:
+            return float("inf")
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def stats(self) -> EngineStats:
+        """Numbers for health and metrics; cheap, from any thread."""
+        engine = self.engine
+        return EngineStats(
+            num_active=engine.num_active,
+            num_waiting=engine.num_waiting,
+            max_rows=engine.max_rows,
+            max_length=engine.max_length,
+            num_steps=engine.num_steps,
+            prompt_tokens=engine.num_prompt_tokens,
+            generated_tokens=engine.num_generated_tokens,
+            finished=dict(engine.finished),
+            state_bytes=engine.state.num_bytes,
+            last_step_age=self.last_step_age(),
+        )
+
+    def _refuse(self, reason: str) -> None:
+        with self._entrance:
+            self._refusal = self._refusal or reason
+
+    def _release(self, request_id: str) -> None:
+        """A stream was closed. No lock: this may run inside the garbage collector."""
+        self._open.discard(request_id)
+        self._commands.put(partial(self._drop, request_id))
+
+    # From here on: the engine thread alone.
+
+    def _run(self) -> None:
+        reason: FinishReason = "abort"
+        problem: str | None = None
+        try:
+            while not self._stopping:
+                self._obey()
+                if self.engine.has_work():
+                    self._deliver(self.engine.step())
+                elif self._draining:
+                    self._drained.set()
+        except BaseException as error:  # waiting readers must hear of it, whatever it is
+            logger.exception("the engine thread failed")
+            reason, problem = "error", f"the engine failed: {type(error).__name__}: {error}"
+        self._stopping = True
+        self._refuse(problem or "the engine is closed")
+        self._end_all(reason, problem)
+        self._drained.set()
+
+    def _obey(self) -> None:
+        """Carry out all commands; wait for one if there is no work."""
+        if not self.engine.has_work() and not (self._draining and not self._drained.is_set()):
+            self._busy_since = None
+            command = self._commands.get()
+            self._busy_since = time.monotonic()
+            command()
+        self._busy_since = time.monotonic()
+        while not self._stopping:
+            try:
+                command = self._commands.get_nowait()
+            except queue.Empty:
+                return
+            command()
+
+    def _add(self, request: Request, stream: weakref.ref[EventStream]) -> None:
+        if stream() is not None:  # dropped before it began
+            self._streams[request.id] = stream
+            self.engine.add(request)
+
+    def _drop(self, request_id: str) -> None:
+        if self._streams.pop(request_id, None) is not None:
+            self.engine.abort(request_id)
+
+    def _abort(self, request_id: str) -> None:
+        if self.engine.abort(request_id):
+            self._deliver([Event(request_id=request_id, finish_reason="abort")])
+
+    def _abort_all(self) -> None:
+        for request_id in list(self._streams):
+            self._abort(request_id)
+
+    def _start_draining(self) -> None:
+        self._draining = True
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _deliver(self, events: list[Event]) -> None:
+        """Hand events to their readers, one call per event loop."""
+        by_loop: dict[asyncio.AbstractEventLoop, dict[EventStream, list[Event]]] = {}
+        for event in events:
+            reference = self._streams.get(event.request_id)
+            stream = reference() if reference is not None else None
+            if stream is not None:
+                by_loop.setdefault(stream.loop, {}).setdefault(stream, []).append(event)
+            if event.finish_reason is not None:
+                self._streams.pop(event.request_id, None)
+        for loop, batches in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_hand_over, batches)
+            except RuntimeError:  # the reader's event loop is closed
+                for stream in batches:
+                    stream.close()
+
+    def _end_all(self, reason: FinishReason, problem: str | None) -> None:
+        """Tell every reader that it is over, also those whose requests were still in the queue."""
+        while not self._commands.empty():
+            command = self._commands.get_nowait()
+            with contextlib.suppress(Exception):  # the engine may be broken by now
+                command()
+        ends = []
+        for request_id in self._streams:
+            ends.append(Event(request_id=request_id, finish_reason=reason, error=problem))
+            with contextlib.suppress(Exception):
+                self.engine.abort(request_id)
+        self._deliver(ends)
+
+
+def _hand_over(batches: dict[EventStream, list[Event]]) -> None:
+    for stream, events in batches.items():
+        stream.deliver(events)
