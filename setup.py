@@ -1,8 +1,22 @@
-"""Maps the top folder recipes/ into the package, which pyproject.toml cannot say by itself."""
+"""Ships the folder recipes/ inside the package, which pyproject.toml cannot say by itself."""
 
-from setuptools import find_packages, setup
+from pathlib import Path
 
-setup(
-    packages=[*find_packages(include=["nanohydra", "nanohydra.*"]), "nanohydra.recipes"],
-    package_dir={"nanohydra.recipes": "recipes"},
-)
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+
+class BuildWithRecipes(build_py):
+    """An installed package finds its recipes beside its modules, a checkout in recipes/."""
+
+    def run(self) -> None:
+        """Build as usual, then copy the recipes."""
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib, "nanohydra", "recipes")
+            self.mkpath(str(target))
+            for path in Path("recipes").glob("*.toml"):
+                self.copy_file(str(path), str(target / path.name))
+
+
+setup(cmdclass={"build_py": BuildWithRecipes})
