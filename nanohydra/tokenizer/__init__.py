@@ -1,24 +1,31 @@
 """Text to tokens: BPE training, special tokens, the chat template (messages to ids and mask)."""
 
+from typing import TYPE_CHECKING
+
+from nanohydra.core.lazy import lazy_names
 from nanohydra.tokenizer.config import TokenizerConfig
-from nanohydra.tokenizer.inspect import DomainReport, inspect
 from nanohydra.tokenizer.special import SPECIAL_TOKENS
-from nanohydra.tokenizer.stream import StreamDecoder
-from nanohydra.tokenizer.template import (
-    CHAT_TEMPLATE,
-    Rendered,
-    format_call,
-    parse_assistant,
-    parse_call,
-    render,
-)
-from nanohydra.tokenizer.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from nanohydra.tokenizer.inspection import SAMPLES, DomainReport, inspect
+    from nanohydra.tokenizer.stream import StreamDecoder
+    from nanohydra.tokenizer.template import (
+        CHAT_TEMPLATE,
+        Rendered,
+        format_call,
+        parse_assistant,
+        parse_call,
+        record_texts,
+        render,
+    )
+    from nanohydra.tokenizer.tokenizer import Tokenizer
 
 __all__ = [
     "CHAT_TEMPLATE",
+    "SAMPLES",
+    "SPECIAL_TOKENS",
     "DomainReport",
     "Rendered",
-    "SPECIAL_TOKENS",
     "StreamDecoder",
     "Tokenizer",
     "TokenizerConfig",
@@ -26,5 +33,24 @@ __all__ = [
     "inspect",
     "parse_assistant",
     "parse_call",
+    "record_texts",
     "render",
 ]
+_TEMPLATE = "nanohydra.tokenizer.template"
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "CHAT_TEMPLATE": _TEMPLATE,
+        "DomainReport": "nanohydra.tokenizer.inspection",
+        "Rendered": _TEMPLATE,
+        "SAMPLES": "nanohydra.tokenizer.inspection",
+        "StreamDecoder": "nanohydra.tokenizer.stream",
+        "Tokenizer": "nanohydra.tokenizer.tokenizer",
+        "format_call": _TEMPLATE,
+        "inspect": "nanohydra.tokenizer.inspection",
+        "parse_assistant": _TEMPLATE,
+        "parse_call": _TEMPLATE,
+        "record_texts": _TEMPLATE,
+        "render": _TEMPLATE,
+    },
+)

@@ -13,12 +13,12 @@ user is a marker. Without markers in the text both give the same ids.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nanohydra.core.errors import UserError
-from nanohydra.core.types import Message, ToolCall
+from nanohydra.core.types import Document, Message, Record, ToolCall
 from nanohydra.tokenizer.special import ASSISTANT, CALL, SYSTEM, TOOL, USER
 from nanohydra.tokenizer.tokenizer import Tokenizer
 
@@ -132,6 +132,16 @@ def parse_call(text: str, id: str) -> ToolCall:
         kind = type(arguments).__name__
         arguments = {ERROR: f"the arguments must be a JSON object, not {kind}", RAW: text}
     return ToolCall(id=id, name=name, arguments=arguments)
+
+
+def record_texts(record: Record) -> Iterator[str]:
+    """The pieces of text that are encoded for a record, for training a tokenizer on them."""
+    if isinstance(record, Document):
+        yield record.text
+        return
+    for message in record.messages:
+        yield message.content
+        yield from (format_call(call) for call in message.tool_calls)
 
 
 def _body(tokenizer: Tokenizer, message: Message) -> list[int]:
