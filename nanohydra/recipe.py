@@ -14,7 +14,7 @@ from nanohydra.core.config import load_config, read_toml
 from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
 from nanohydra.core.runtime import RuntimeConfig
-from nanohydra.data.config import CleanConfig, Packing, Phase, SourceConfig
+from nanohydra.data.config import CleanConfig, HoldOut, Packing, Phase, SourceConfig
 from nanohydra.eval.config import EvalConfig
 from nanohydra.model.config import ModelConfig
 from nanohydra.tokenizer.config import TokenizerConfig
@@ -31,13 +31,17 @@ class CorpusConfig:
     """What one stage of training reads.
 
     sources: name of the shards -> where their records come from; {} = the stage has no data.
-    heldout: the same for validation; {} = a part of the sources is held out.
+    heldout: the same for validation.
+    valid_fraction, hold_out: share of `sources` that is held out if `heldout` is {}, and how, see
+        nanohydra.data.hold_out.
     clean: which records are dropped.
     packing, weights, phases, buffer_size: as in LoaderConfig; names are those of `sources`.
     """
 
     sources: Mapping[str, SourceConfig] = field(default_factory=dict)
     heldout: Mapping[str, SourceConfig] = field(default_factory=dict)
+    valid_fraction: float = 0.01
+    hold_out: HoldOut = "auto"
     clean: CleanConfig = CleanConfig()
     packing: Packing = "crop"
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -45,7 +49,9 @@ class CorpusConfig:
     buffer_size: int = 512
 
     def __post_init__(self) -> None:
-        """Refuse a weight of shards that no source makes."""
+        """Refuse a weight of shards that no source makes, and a fraction that is none."""
+        if not 0 <= self.valid_fraction < 1:
+            raise UserError(f"valid_fraction is {self.valid_fraction}; it lies in [0, 1)")
         for table in (self.weights, *(phase.weights for phase in self.phases)):
             for name in table:
                 if name not in self.sources:

@@ -8,6 +8,7 @@ import pytest
 from nanohydra import recipe as module
 from nanohydra.core.config import from_dict, to_dict
 from nanohydra.core.errors import UserError
+from nanohydra.data.primer import DOMAINS
 from nanohydra.data.sources import SOURCES
 from nanohydra.model.config import ModelConfig
 from nanohydra.recipe import Recipe, find_recipe, load_recipe, recipe_names
@@ -55,6 +56,8 @@ def test_recipe_reads_known_sources_in_each_stage_it_has(name: str) -> None:
     for corpus in (recipe.data.pretrain, recipe.data.sft):
         for source in [*corpus.sources.values(), *corpus.heldout.values()]:
             assert source.kind == "auto" or source.kind in SOURCES
+            if source.kind == "primer":
+                assert source.counts and set(source.counts) <= set(DOMAINS)
 
 
 @pytest.mark.parametrize("name", SIZES)

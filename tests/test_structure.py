@@ -6,6 +6,8 @@ import ast
 import importlib
 import re
 import runpy
+import sys
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -72,6 +74,18 @@ def test_imports_point_up(name: str) -> None:
 def test_no_import_cycles() -> None:
     graph = {name: set(imports(TREES[path], typing=False)) for name, path in MODULES.items()}
     TopologicalSorter(graph).prepare()  # raises CycleError, which shows the cycle
+
+
+def test_packages_from_elsewhere_are_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(line for extra in extras for line in extra)]
+    declared = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in wanted}
+    nodes = [node for path in PACKAGE for node in ast.walk(TREES[path])]
+    used = {a.name for node in nodes if isinstance(node, ast.Import) for a in node.names}
+    used |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    roots = {name.partition(".")[0] for name in used} - set(sys.stdlib_module_names)
+    assert roots <= declared | {"nanohydra"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
