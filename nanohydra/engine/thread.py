@@ -88,9 +88,10 @@ class EngineThread:
     ) -> None:
         self.close()
 
-    def submit(self, request: Request) -> EventStream:
+    def submit(self, request: Request, *, goes_on: bool = False) -> EventStream:
         """Queue a request and return its events. Call it from the reader's event loop.
 
+        goes_on: it continues a reply that was let in before, so a full queue does not refuse it.
         Raises UserError if it can never run or its id is under way, QueueFull if too many are,
         EngineStopped if the engine takes no more.
         """
@@ -101,7 +102,7 @@ class EngineThread:
                 raise EngineStopped(self._refusal)
             if request.id in self._open:
                 raise UserError(f"a request with id {request.id!r} is already under way")
-            if len(self._open) >= self.limit:
+            if len(self._open) >= self.limit and not goes_on:
                 raise QueueFull(f"{self.limit} requests are under way already; try again later")
             self._open.add(request.id)
             stream = EventStream(request.id, loop, self._release)

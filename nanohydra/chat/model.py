@@ -1,0 +1,134 @@
+"""A model to talk to: messages in, a stream of text, tool calls and results out.
+
+Knows nothing of HTTP, terminals or where conversations are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Mapping, Sequence
+
+from nanohydra.chat.clock import Clock
+from nanohydra.chat.events import (
+    ChatEvent,
+    ChatParams,
+    Done,
+    TextDelta,
+    ToolCalled,
+    ToolReturned,
+)
+from nanohydra.chat.reply import Reply, Round, RoundReader
+from nanohydra.checkpoint import Loaded
+from nanohydra.core.errors import UserError
+from nanohydra.core.registry import suggest
+from nanohydra.core.types import Message
+from nanohydra.engine import EngineStopped, EngineThread, EventStream, Request
+from nanohydra.tokenizer import render
+from nanohydra.tools import Tool, load_tools, run_tool
+
+
+class ChatModel:
+    """A loaded model with its engine thread and tools; many replies may be streamed at once.
+
+    tools: what the model may call; None = every tool of the table.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        engine: EngineThread,
+        tools: Mapping[str, Tool] | None = None,
+    ) -> None:
+        self.loaded = loaded
+        self.tokenizer = loaded.tokenizer
+        self.engine = engine
+        self.tools = load_tools() if tools is None else dict(tools)
+        self._numbers = itertools.count()
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that prompt and answer have together."""
+        return self.engine.engine.max_length
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens of a conversation as the model reads it."""
+        return len(render(self.tokenizer, messages, add_generation_prompt=True).ids)
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        params: ChatParams | None = None,
+        *,
+        tools: Sequence[str] | None = None,
+    ) -> AsyncGenerator[ChatEvent]:
+        """Answer a conversation; the last event is `Done`. Call it from the reader's event loop.
+
+        tools: names of those that the model may call now; None = all it has.
+        The request is queued by the call itself, so that what is refused is refused here: raises
+        UserError for a conversation or tool that cannot work, QueueFull, EngineStopped.
+        Closing the generator, or dropping it, aborts the request within one step.
+        """
+        allowed = self._choose(tools)
+        clock = Clock()
+        reply = Reply(self.tokenizer, messages, params or ChatParams(), self.context_length)
+        first = reply.next_round()
+        assert first is not None, "only later rounds can run out of room"
+        return self._run(reply, allowed, clock, self._submit(first))
+
+    async def answer(
+        self,
+        messages: Sequence[Message],
+        params: ChatParams | None = None,
+        *,
+        tools: Sequence[str] | None = None,
+    ) -> Done:
+        """As `stream`, for callers who want the end alone."""
+        last: ChatEvent | None = None
+        async for event in self.stream(messages, params, tools=tools):
+            last = event
+        assert isinstance(last, Done)
+        return last
+
+    def _choose(self, names: Sequence[str] | None) -> dict[str, Tool]:
+        if names is None:
+            return self.tools
+        for name in names:
+            if name not in self.tools:
+                raise UserError(f"unknown tool {name!r}; {suggest(name, self.tools)}")
+        return {name: self.tools[name] for name in names}
+
+    def _submit(self, round: Round, *, goes_on: bool = False) -> EventStream:
+        request = Request(
+            id=f"chat-{next(self._numbers)}", prompt_ids=round.prompt_ids, params=round.params
+        )
+        return self.engine.submit(request, goes_on=goes_on)
+
+    async def _run(
+        self, reply: Reply, tools: Mapping[str, Tool], clock: Clock, events: EventStream
+    ) -> AsyncGenerator[ChatEvent]:
+        """The rounds of a reply, from the events of its first."""
+        try:
+            while True:
+                reader = RoundReader(self.tokenizer, reply.params.stop)
+                while reader.finish_reason is None:
+                    batch = await events.take()
+                    clock.tick(len(batch))
+                    if text := reader.read(batch):
+                        yield TextDelta(text=text)
+                clock.end_round()
+                events.close()  # a stop string ends the round before the engine knows
+                for call in reply.end_round(reader):
+                    yield ToolCalled(call=call)
+                    result = await asyncio.to_thread(run_tool, call, tools)
+                    reply.add_result(call, result)
+                    yield ToolReturned(call=call, result=result)
+                following = None if reply.finish_reason else reply.next_round()
+                if following is None:
+                    break
+                events = self._submit(following, goes_on=True)
+        except EngineStopped as error:
+            reply.finish("abort", str(error))
+        finally:
+            events.close()
+        yield reply.done(clock.timings())
