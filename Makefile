@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN := .venv/bin
 RUN := runs/tiny
 # The first of these that runs and is new enough; a name alone may be an empty shim.
-PYTHON ?= $(shell for python in python3.12 python3.11 python3 python; do \
+PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
@@ -17,8 +17,8 @@ setup: .venv/.ready
 	@test -n "$(PYTHON)" || { echo "nanohydra needs Python 3.11 or newer"; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "setting up .venv (a few minutes the first time)"
-	@$(BIN)/pip install -q -c constraints.txt torch
-	@$(BIN)/pip install -q -c constraints.txt -e '.[dev,hf,track]'
+	@$(BIN)/pip install -qq -c constraints.txt torch
+	@$(BIN)/pip install -qq -c constraints.txt -e '.[dev,hf,track]'
 	@touch $@
 
 chat: setup
