@@ -1,15 +1,30 @@
-"""Fused operations, each with a reference in plain PyTorch."""
+"""Fused operations, each with a plain-PyTorch version that it is tested against."""
 
 from typing import TYPE_CHECKING
 
 from nanohydra.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nanohydra.kernels.cross_entropy import (
-        linear_cross_entropy,
-        linear_cross_entropy_reference,
-    )
+    from nanohydra.kernels.attention import causal_attention
+    from nanohydra.kernels.cross_entropy import linear_cross_entropy
+    from nanohydra.kernels.elementwise import norm_rope, relu_squared, rms_norm, swiglu
 
-__all__ = ["linear_cross_entropy", "linear_cross_entropy_reference"]
-_MODULE = "nanohydra.kernels.cross_entropy"
-__getattr__ = lazy_names(__name__, {name: _MODULE for name in __all__})
+__all__ = [
+    "causal_attention",
+    "linear_cross_entropy",
+    "norm_rope",
+    "relu_squared",
+    "rms_norm",
+    "swiglu",
+]
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "causal_attention": "nanohydra.kernels.attention",
+        "linear_cross_entropy": "nanohydra.kernels.cross_entropy",
+        "norm_rope": "nanohydra.kernels.elementwise",
+        "relu_squared": "nanohydra.kernels.elementwise",
+        "rms_norm": "nanohydra.kernels.elementwise",
+        "swiglu": "nanohydra.kernels.elementwise",
+    },
+)

@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from nanohydra.core.types import IGNORE
+from nanohydra.kernels.native import call, runs_native
 
 Reduction = Literal["sum", "mean"]
 
@@ -40,7 +41,9 @@ def linear_cross_entropy(
     assert x_ND.ndim == 2 and weight_VD.ndim == 2 and labels_N.shape == x_ND.shape[:1]
     x_ND, labels_N = select_targets(x_ND, labels_N)
     num_targets = len(labels_N)
-    loss: Tensor = _LinearCrossEntropy.apply(x_ND, weight_VD, labels_N, chunk)
+    loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        x_ND, weight_VD, labels_N, chunk
+    )
     return (loss / max(num_targets, 1) if reduction == "mean" else loss), num_targets
 
 
@@ -63,6 +66,24 @@ def select_targets(x_ND: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
     return x_ND.index_select(0, index.to(x_ND.device, non_blocking=True)), labels_N
 
 
+def logits_loss(
+    logits_cV: Tensor, label_c1: Tensor, need_grad: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Sum of the losses and its gradient, softmax - onehot. May overwrite the logits."""
+    if runs_native(logits_cV):
+        loss_c = torch.empty(len(logits_cV), dtype=torch.float32)
+        sizes = (*logits_cV.shape, int(need_grad))
+        call("cross_entropy", logits_cV.dtype, logits_cV, label_c1, loss_c, *sizes)
+        return loss_c.sum(), logits_cV if need_grad else None
+    logprob_cV = torch.log_softmax(logits_cV, -1, dtype=torch.float32)
+    loss = -logprob_cV.gather(1, label_c1).sum()
+    if not need_grad:
+        return loss, None
+    grad_cV = logprob_cV.exp_()
+    grad_cV.scatter_add_(1, label_c1, grad_cV.new_full((1, 1), -1.0).expand_as(label_c1))
+    return loss, grad_cV.to(logits_cV.dtype)
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     """Sum of the losses; the gradients for a loss of weight one are formed in the forward pass."""
 
@@ -77,14 +98,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, len(labels_N), chunk):
             x_cD = x_ND[start : start + chunk]
             label_c1 = labels_N[start : start + chunk, None]
-            logits_cV = x_cD @ weight_VD.mT
-            logprob_cV = torch.log_softmax(logits_cV, -1, dtype=torch.float32)
-            loss -= logprob_cV.gather(1, label_c1).sum()
-            if not (need_x or need_weight):
+            chunk_loss, grad_cV = logits_loss(x_cD @ weight_VD.mT, label_c1, need_x or need_weight)
+            loss += chunk_loss
+            if grad_cV is None:
                 continue
-            grad_cV = logprob_cV.exp_()  # p - onehot
-            grad_cV.scatter_add_(1, label_c1, grad_cV.new_full((1, 1), -1.0).expand_as(label_c1))
-            grad_cV = grad_cV.to(x_ND.dtype)
             if grad_x is not None:
                 torch.mm(grad_cV, weight_VD, out=grad_x[start : start + chunk])
             if grad_weight is not None:

@@ -1,0 +1,104 @@
+"""Causal attention whose backward pass is matrix products, for a CPU that does these fast.
+
+PyTorch's flash attention for the CPU goes forward at a good speed, but its backward pass takes
+many small products one by one. Here it gives the output and each row's log-sum-exp, and the
+gradient (arXiv 2205.14135, algorithm 4) is taken in blocks of whole heads. Elsewhere this is
+PyTorch's scaled_dot_product_attention. Knows nothing of models, positions or caches.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from nanohydra.kernels.native import call, runs_native
+
+BLOCK_ELEMENTS = 2**19  # scores held at a time: they should stay in the cache
+COLUMNS = 4  # bfloat16 numbers that add up to one float32
+LONGEST = 2048  # above it, half of each block's work is behind the causal mask for nothing
+
+
+def causal_attention(
+    q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, bias_B1TT: Tensor | None = None
+) -> Tensor:
+    """Attention y_BHTK of each place over itself and the places before it.
+
+    H must be a multiple of G: so many query heads share a key and value head.
+    bias_B1TT: in the dtype of q, 0 where a place may look and -inf elsewhere, so it includes the
+        causal order; None for the causal order alone.
+    """
+    native = q_BHTK.dtype == torch.bfloat16 and runs_native(q_BHTK, k_BGTK, v_BGTK)
+    if native and q_BHTK.shape[2] <= LONGEST and torch.is_grad_enabled():
+        result: Tensor = _CausalAttention.apply(  # type: ignore[no-untyped-call]
+            q_BHTK, k_BGTK, v_BGTK, bias_B1TT
+        )
+        return result
+    fold = q_BHTK.shape[1] // k_BGTK.shape[1]
+    return F.scaled_dot_product_attention(
+        q_BHTK, expand(k_BGTK, fold), expand(v_BGTK, fold), bias_B1TT, is_causal=bias_B1TT is None
+    )
+
+
+def expand(x_BGTK: Tensor, fold: int) -> Tensor:
+    """Each head `fold` times; by hand, because enable_gqa leaves the fused kernel on the CPU."""
+    return x_BGTK if fold == 1 else x_BGTK.repeat_interleave(fold, dim=1)
+
+
+class _CausalAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+        fold = q.shape[1] // k.shape[1]
+        flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        y, lse_BHT = flash(q, expand(k, fold), expand(v, fold), 0.0, bias is None, attn_mask=bias)
+        ctx.save_for_backward(q, k, v, bias, y, lse_BHT)
+        result: Tensor = y
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        q, k, v, bias, y, lse_BHT = ctx.saved_tensors
+        batch, heads, length, width = q.shape
+        groups, scale = k.shape[1], 1 / math.sqrt(width)
+        # The query heads of a group are one long list of rows: R = B * G blocks of N rows.
+        folded = (batch * groups, heads // groups * length, width)
+        flat = (batch * groups, length, width)
+        q, dy, y = (t.reshape(folded) for t in (q, grad, y))
+        k, v = k.reshape(flat), v.reshape(flat)
+        lse = lse_BHT.reshape(*folded[:2], 1)
+        delta = torch.linalg.vecdot(dy.float(), y.float()).unsqueeze(-1)
+        ones = k.new_ones(1, 1, 1).expand(*flat[:2], COLUMNS)
+        # Subtracting inside the product keeps float32 precision where bfloat16 scores lose it.
+        q_lse, k_one = with_columns(q, lse / -scale), torch.cat([k, ones], -1)
+        dy_delta, v_one = with_columns(dy, -delta), torch.cat([v, ones], -1)
+        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        step = max(1, min(len(q), BLOCK_ELEMENTS // (folded[1] * length)))
+        block = q.new_empty(2, step, folded[1], length)
+        for start in range(0, len(q), step):
+            rows = slice(start, start + step)
+            p, dp = block[0, : len(q[rows])], block[1, : len(q[rows])]
+            torch.baddbmm(p, q_lse[rows], k_one[rows].mT, beta=0, alpha=scale, out=p)
+            blocks = torch.arange(start, start + len(p)) // groups
+            allowed = None if bias is None else bias[blocks]
+            call("probabilities", p.dtype, p, allowed, len(p), folded[1], length)
+            torch.bmm(p.mT, dy[rows], out=dv[rows])
+            torch.bmm(dy_delta[rows], v_one[rows].mT, out=dp)
+            ds = dp.mul_(p)
+            torch.baddbmm(dq[rows], ds, k[rows], beta=0, alpha=scale, out=dq[rows])
+            torch.baddbmm(dk[rows], ds.mT, q[rows], beta=0, alpha=scale, out=dk[rows])
+        shape = (batch, groups, length, width)
+        return dq.view(batch, heads, length, width), dk.view(shape), dv.view(shape), None
+
+
+def with_columns(x: Tensor, column: Tensor) -> Tensor:
+    """x (..., K) and a float32 column as COLUMNS columns of x's dtype that add up to it."""
+    parts = []
+    for _ in range(COLUMNS):
+        parts.append(column.to(x.dtype))
+        column = column - parts[-1].float()
+    return torch.cat([x, *parts], dim=-1)

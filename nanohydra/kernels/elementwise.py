@@ -1,0 +1,166 @@
+"""Norms, rotary positions and activations, each one pass over memory on a CPU.
+
+Every function computes in float32 whatever its inputs are. Where the C versions cannot run (other
+devices, torch.compile, no compiler), PyTorch's operators do the same. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from nanohydra.kernels.native import call, runs_native
+
+
+def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+    """x / rms(x) * weight over the last dimension (arXiv 1910.07467); any leading shape."""
+    if not runs_native(x, weight_D):
+        return F.rms_norm(x, weight_D.shape, weight_D, eps)
+    result: Tensor = _RMSNorm.apply(x, weight_D, eps)  # type: ignore[no-untyped-call]
+    return result
+
+
+def norm_rope(
+    x_BTHK: Tensor,
+    weight_K: Tensor | None,
+    eps: float,
+    positions_BT: Tensor,
+    cos_LJ: Tensor,
+    sin_LJ: Tensor,
+) -> Tensor:
+    """Norm over each head (none if weight is None), then its two halves rotated by position.
+
+    cos_LJ, sin_LJ: float32 tables over L positions and J = K / 2 angles (arXiv 2104.09864, halves
+    as in Hugging Face's models).
+    """
+    weights = () if weight_K is None else (weight_K,)
+    if not runs_native(x_BTHK, *weights) or cos_LJ.dtype != torch.float32:
+        return norm_rope_reference(x_BTHK, weight_K, eps, positions_BT, cos_LJ, sin_LJ)
+    positions_BT = positions_BT.expand(x_BTHK.shape[:2]).contiguous()
+    result: Tensor = _NormRope.apply(  # type: ignore[no-untyped-call]
+        x_BTHK, weight_K, eps, positions_BT, cos_LJ, sin_LJ
+    )
+    return result
+
+
+def norm_rope_reference(
+    x_BTHK: Tensor,
+    weight_K: Tensor | None,
+    eps: float,
+    positions_BT: Tensor,
+    cos_LJ: Tensor,
+    sin_LJ: Tensor,
+) -> Tensor:
+    """The same in plain PyTorch."""
+    if weight_K is not None:
+        x_BTHK = F.rms_norm(x_BTHK, weight_K.shape, weight_K, eps)
+    cos, sin = cos_LJ[positions_BT].unsqueeze(2), sin_LJ[positions_BT].unsqueeze(2)  # (B, T, 1, J)
+    a, b = x_BTHK.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x_BTHK.dtype)
+
+
+def swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up (arXiv 2002.05202)."""
+    if not runs_native(gate, up):
+        return F.silu(gate) * up
+    result: Tensor = _SwiGLU.apply(gate, up)  # type: ignore[no-untyped-call]
+    return result
+
+
+def relu_squared(x: Tensor) -> Tensor:
+    """max(x, 0)^2 (arXiv 2109.08668)."""
+    if not runs_native(x):
+        return F.relu(x).square()
+    result: Tensor = _ReLUSquared.apply(x)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+        x = x.contiguous()
+        y, width = torch.empty_like(x), x.shape[-1]
+        call("rms_norm", x.dtype, x, weight_D, y, x.numel() // width, width, eps)
+        ctx.save_for_backward(x, weight_D)
+        ctx.eps = eps
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight_D = ctx.saved_tensors
+        grad, dx, width = grad.contiguous(), torch.empty_like(x), x.shape[-1]
+        dw = torch.empty(width, dtype=torch.float32)
+        rows = x.numel() // width
+        call("rms_norm_backward", x.dtype, grad, x, weight_D, dx, dw, rows, width, ctx.eps)
+        return dx, dw.to(weight_D.dtype), None
+
+
+class _NormRope(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_BTHK: Tensor,
+        weight_K: Tensor | None,
+        eps: float,
+        positions_BT: Tensor,
+        cos_LJ: Tensor,
+        sin_LJ: Tensor,
+    ) -> Tensor:
+        x = x_BTHK.contiguous()
+        y = torch.empty_like(x)
+        sizes = (positions_BT.numel(), x.shape[2], x.shape[3], eps)
+        call("norm_rope", x.dtype, x, weight_K, positions_BT, cos_LJ, sin_LJ, y, *sizes)
+        ctx.save_for_backward(x, weight_K, positions_BT, cos_LJ, sin_LJ)
+        ctx.eps = eps
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None, None, None]:
+        x, weight_K, *tables = ctx.saved_tensors
+        grad, dx = grad.contiguous(), torch.empty_like(x)
+        dw = None if weight_K is None else torch.empty(x.shape[-1], dtype=torch.float32)
+        sizes = (tables[0].numel(), x.shape[2], x.shape[3], ctx.eps)
+        call("norm_rope_backward", x.dtype, grad, x, weight_K, *tables, dx, dw, *sizes)
+        return dx, None if dw is None else dw.to(x.dtype), None, None, None, None
+
+
+class _SwiGLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        gate, up = gate.contiguous(), up.contiguous()
+        y = torch.empty_like(gate)
+        call("swiglu", y.dtype, gate, up, y, y.numel())
+        ctx.save_for_backward(gate, up)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        grad, dgate, dup = grad.contiguous(), torch.empty_like(gate), torch.empty_like(up)
+        call("swiglu_backward", gate.dtype, grad, gate, up, dgate, dup, gate.numel())
+        return dgate, dup
+
+
+class _ReLUSquared(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = x.contiguous()
+        y = torch.empty_like(x)
+        call("relu2", x.dtype, x, y, x.numel())
+        ctx.save_for_backward(x)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        grad, dx = grad.contiguous(), torch.empty_like(x)
+        call("relu2_backward", x.dtype, grad, x, dx, x.numel())
+        return dx

@@ -1,0 +1,169 @@
+/* One element type's versions of the operations in native.c, which includes this file twice.
+ *
+ * T is the type in memory, LOAD and STORE convert from and to float, NAME(f) is the exported
+ * name. All arithmetic is float. Arrays are contiguous, rows are independent of one another and
+ * sums run in a fixed order, so results do not depend on the batch around a row.
+ */
+
+/* y = x * rsqrt(mean(x^2) + eps) * w for n rows of d. */
+void NAME(rms_norm)(const T *x, const T *w, T *y, int64_t n, int64_t d, float eps) {
+#pragma omp parallel for schedule(static) if (n * d > SMALL)
+    for (int64_t i = 0; i < n; i++) {
+        const T *xi = x + i * d;
+        T *yi = y + i * d;
+        float r = NAME(inverse_rms)(xi, d, eps);
+        for (int64_t j = 0; j < d; j++) yi[j] = STORE(LOAD(xi[j]) * r * LOAD(w[j]));
+    }
+}
+
+/* Gradients of rms_norm: dx rows, dw (float, d) summed over the rows. */
+void NAME(rms_norm_backward)(const T *dy, const T *x, const T *w, T *dx, float *dw, int64_t n,
+                             int64_t d, float eps) {
+    int threads = n * d > SMALL ? omp_get_max_threads() : 1;
+    float *parts = calloc((size_t)threads * d, sizeof(float));
+#pragma omp parallel num_threads(threads)
+    {
+        float *part = parts + omp_get_thread_num() * d;
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < n; i++)
+            NAME(rms_row_backward)(dy + i * d, x + i * d, w, dx + i * d, part, d, eps);
+    }
+    sum_parts(parts, threads, d, dw);
+}
+
+/* Norm over each head (skipped if w is null), then rotation of its halves by the position's
+ * angles: x, y (rows, heads, d), positions (rows), cosine and sine (places, d / 2). */
+void NAME(norm_rope)(const T *x, const T *w, const int64_t *positions, const float *cosine,
+                     const float *sine, T *y, int64_t rows, int64_t heads, int64_t d, float eps) {
+    int64_t half = d / 2;
+#pragma omp parallel for schedule(static) if (rows * heads * d > SMALL)
+    for (int64_t i = 0; i < rows; i++) {
+        const float *c = cosine + positions[i] * half, *s = sine + positions[i] * half;
+        for (int64_t h = 0; h < heads; h++) {
+            const T *a = x + (i * heads + h) * d, *b = a + half;
+            T *ya = y + (i * heads + h) * d, *yb = ya + half;
+            float r = w ? NAME(inverse_rms)(a, d, eps) : 1.0f;
+            for (int64_t j = 0; j < half; j++) {
+                float u = LOAD(a[j]) * r * (w ? LOAD(w[j]) : 1.0f);
+                float v = LOAD(b[j]) * r * (w ? LOAD(w[half + j]) : 1.0f);
+                ya[j] = STORE(u * c[j] - v * s[j]);
+                yb[j] = STORE(v * c[j] + u * s[j]);
+            }
+        }
+    }
+}
+
+/* Gradients of norm_rope; dw (float, d) is written if w is not null. */
+void NAME(norm_rope_backward)(const T *dy, const T *x, const T *w, const int64_t *positions,
+                              const float *cosine, const float *sine, T *dx, float *dw,
+                              int64_t rows, int64_t heads, int64_t d, float eps) {
+    int64_t half = d / 2;
+    int threads = rows * heads * d > SMALL ? omp_get_max_threads() : 1;
+    float *parts = calloc((size_t)threads * d, sizeof(float));
+#pragma omp parallel num_threads(threads)
+    {
+        float *part = parts + omp_get_thread_num() * d;
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < rows; i++) {
+            const float *c = cosine + positions[i] * half, *s = sine + positions[i] * half;
+            for (int64_t h = 0; h < heads; h++) {
+                int64_t at = (i * heads + h) * d;
+                const T *ga = dy + at, *gb = ga + half;
+                T *da = dx + at, *db = da + half;
+                for (int64_t j = 0; j < half; j++) { /* rotate back */
+                    float u = LOAD(ga[j]), v = LOAD(gb[j]);
+                    da[j] = STORE(u * c[j] + v * s[j]);
+                    db[j] = STORE(v * c[j] - u * s[j]);
+                }
+                if (w) NAME(rms_row_backward)(da, x + at, w, da, part, d, eps);
+            }
+        }
+    }
+    if (w) sum_parts(parts, threads, d, dw);
+    else free(parts);
+}
+
+/* y = silu(g) * u, n elements. */
+void NAME(swiglu)(const T *g, const T *u, T *y, int64_t n) {
+#pragma omp parallel for simd schedule(static) if (n > SMALL)
+    for (int64_t i = 0; i < n; i++) {
+        float a = LOAD(g[i]);
+        y[i] = STORE(a * sigmoid(a) * LOAD(u[i]));
+    }
+}
+
+void NAME(swiglu_backward)(const T *dy, const T *g, const T *u, T *dg, T *du, int64_t n) {
+#pragma omp parallel for simd schedule(static) if (n > SMALL)
+    for (int64_t i = 0; i < n; i++) {
+        float a = LOAD(g[i]), s = sigmoid(a), d = LOAD(dy[i]);
+        dg[i] = STORE(d * LOAD(u[i]) * s * (1.0f + a * (1.0f - s)));
+        du[i] = STORE(d * a * s);
+    }
+}
+
+/* y = max(x, 0)^2, n elements. */
+void NAME(relu2)(const T *x, T *y, int64_t n) {
+#pragma omp parallel for simd schedule(static) if (n > SMALL)
+    for (int64_t i = 0; i < n; i++) {
+        float a = LOAD(x[i]);
+        a = a > 0.0f ? a : 0.0f;
+        y[i] = STORE(a * a);
+    }
+}
+
+void NAME(relu2_backward)(const T *dy, const T *x, T *dx, int64_t n) {
+#pragma omp parallel for simd schedule(static) if (n > SMALL)
+    for (int64_t i = 0; i < n; i++) {
+        float a = LOAD(x[i]);
+        dx[i] = STORE(a > 0.0f ? 2.0f * a * LOAD(dy[i]) : 0.0f);
+    }
+}
+
+/* Loss of each of n rows of v logits; with want_grad the logits become softmax - onehot. */
+void NAME(cross_entropy)(T *logits, const int64_t *labels, float *loss, int64_t n, int64_t v,
+                         int want_grad) {
+#pragma omp parallel if (n * v > SMALL)
+    {
+        float *e = malloc((size_t)v * sizeof(float));
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < n; i++) {
+            T *x = logits + i * v;
+            float own = LOAD(x[labels[i]]), sum = 0.0f;
+            int32_t most = INT32_MIN;
+            for (int64_t j = 0; j < v; j++) {
+                int32_t key = ordered(LOAD(x[j]));
+                most = key > most ? key : most;
+            }
+            float top = unordered(most);
+            for (int64_t j = 0; j < v; j++) {
+                e[j] = exponential(LOAD(x[j]) - top);
+                sum += e[j];
+            }
+            loss[i] = logf(sum) + top - own;
+            if (!want_grad) continue;
+            float inverse = 1.0f / sum, label = e[labels[i]] * inverse;
+            for (int64_t j = 0; j < v; j++) x[j] = STORE(e[j] * inverse);
+            x[labels[i]] = STORE(label - 1.0f);
+        }
+        free(e);
+    }
+}
+
+/* Scores less their log-sum-exp (blocks, rows, t) -> probabilities, in place. Row i stands at
+ * place i % t and sees places up to its own; of those, with a bias (blocks, t, t), only the ones
+ * where it is 0. */
+void NAME(probabilities)(T *s, const T *bias, int64_t blocks, int64_t rows, int64_t t) {
+#pragma omp parallel for schedule(static) collapse(2)
+    for (int64_t b = 0; b < blocks; b++)
+        for (int64_t i = 0; i < rows; i++) {
+            T *si = s + (b * rows + i) * t;
+            int64_t place = i % t, j = 0;
+            const T *m = bias ? bias + (b * t + place) * t : 0;
+            if (m)
+                for (; j <= place; j++)
+                    si[j] = LOAD(m[j]) == 0.0f ? STORE(exponential(LOAD(si[j]))) : 0;
+            else
+                for (; j <= place; j++) si[j] = STORE(exponential(LOAD(si[j])));
+            for (; j < t; j++) si[j] = 0;
+        }
+}
