@@ -1,0 +1,225 @@
+"""POST /v1/chat/completions and GET /v1/models, as the OpenAI API has them.
+
+The engine's own thread writes the answers; the event loop only waits for them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from nanohydra.chat import (
+    ChatEvent,
+    ChatParams,
+    Done,
+    EngineStopped,
+    QueueFull,
+    TextDelta,
+    ToolCalled,
+)
+from nanohydra.core.registry import suggest
+from nanohydra.server import wire
+from nanohydra.server.choices import Item, answers, merge
+from nanohydra.server.config import ServerConfig
+from nanohydra.server.disconnect import EventStream, unless_gone
+from nanohydra.server.errors import ApiError
+from nanohydra.server.recorder import Recorder, record, watch
+from nanohydra.server.schema import ChatRequest
+from nanohydra.server.service import ChatLike, Here
+
+logger = logging.getLogger("nanohydra.server")
+router = APIRouter()
+
+
+@router.get("/v1/models")
+async def models(service: Here) -> dict[str, Any]:
+    """The one model, with what a client wants to know before it asks."""
+    chat, config = service.chat, service.config
+    card = {
+        "id": config.model_name,
+        "object": "model",
+        "created": service.started,
+        "owned_by": "nanohydra",
+        "context_length": chat.context_length,
+        "tools": list(chat.tools),
+        "defaults": {"temperature": config.temperature, "top_p": config.top_p},
+    }
+    return {"object": "list", "data": [card]}
+
+
+@router.post("/v1/chat/completions")
+async def complete(body: ChatRequest, request: Request, service: Here) -> Response:
+    """Answer a conversation, streaming or in one piece."""
+    config = service.config
+    check(body, config)
+    chat = service.admit()
+    recorder = None
+    if body.conversation_id is not None:
+        # Before the queue may refuse it: what was asked is kept in any case.
+        recorder = await record(service, body.conversation_id, body.to_messages())
+    items = merge(submit(chat, body, config), config.ping_seconds)
+    if recorder is not None:
+        items = watch(items, recorder)
+    log = request.state.log
+    if body.stream:
+        usage = body.stream_options is not None and body.stream_options.include_usage
+        reply = wire.Wire(config.model_name, usage=usage)
+        return EventStream(frames(items, reply, body.n or 1, log, recorder))
+    found = await unless_gone(request.receive, answers(items))
+    log.update(figures(found))
+    for done in found:
+        refuse_failed(done)
+    completion = wire.Wire(config.model_name).completion(found)
+    if recorder is not None:
+        completion["nanohydra"]["choices"][0]["saved"] = not recorder.failed
+    return JSONResponse(completion)
+
+
+def check(body: ChatRequest, config: ServerConfig) -> None:
+    """Refuse what this server does not serve, whatever the model could do."""
+    if body.model is not None and body.model != config.model_name:
+        message = f"unknown model {body.model!r}; {suggest(body.model, [config.model_name])}"
+        raise ApiError(404, message, param="model", code="model_not_found")
+    if len(body.messages) > config.max_messages:
+        message = f"messages: at most {config.max_messages}, not {len(body.messages)}"
+        raise ApiError(400, message, param="messages", code="invalid_value")
+    if (body.n or 1) > config.max_choices:
+        message = f"n: at most {config.max_choices}, not {body.n}"
+        raise ApiError(400, message, param="n", code="invalid_value")
+
+
+def submit(
+    chat: ChatLike, body: ChatRequest, config: ServerConfig
+) -> list[AsyncGenerator[ChatEvent]]:
+    """Queue one answer for each choice: all of them, or none."""
+    messages, tools = body.to_messages(), chosen_tools(body, chat)
+    try:
+        return [
+            chat.stream(messages, params(body, config, index), tools=tools)
+            for index in range(body.n or 1)
+        ]
+    except QueueFull as error:
+        # The streams made so far go with the list, and a dropped stream aborts its request.
+        retry = {"retry-after": str(config.retry_seconds)}
+        raise ApiError(429, str(error), code="queue_full", headers=retry) from None
+    except EngineStopped as error:
+        raise ApiError(503, str(error), code="engine_stopped") from None
+
+
+def params(body: ChatRequest, config: ServerConfig, index: int) -> ChatParams:
+    """How one choice is sampled; with a seed each choice has its own, and keeps it."""
+    return ChatParams(
+        temperature=config.temperature if body.temperature is None else body.temperature,
+        top_p=config.top_p if body.top_p is None else body.top_p,
+        top_k=body.top_k or 0,
+        min_p=body.min_p or 0.0,
+        seed=None if body.seed is None else (body.seed + index) % 2**63,
+        max_tokens=body.max_completion_tokens or body.max_tokens or config.max_tokens,
+        stop=tuple(body.stop or ()),
+    )
+
+
+def chosen_tools(body: ChatRequest, chat: ChatLike) -> Sequence[str] | None:
+    """The server's tools that the model may call; None = all of them."""
+    if body.tool_choice not in (None, "auto", "none"):
+        message = "tool_choice: only 'auto' and 'none' are supported"
+        raise ApiError(400, message, param="tool_choice", code="unsupported_value")
+    if body.tool_choice == "none" or body.tools in ("none", []):
+        return ()
+    if body.tools in (None, "auto"):
+        return None
+    given = [body.tools] if isinstance(body.tools, str) else body.tools or []
+    names = [tool_name(tool) for tool in given]
+    for name in names:
+        if name not in chat.tools:
+            message = (
+                f"tools: {name!r} is not a tool that the server can run, and tools that the "
+                f"client runs are not supported; {suggest(str(name), chat.tools)}"
+            )
+            raise ApiError(400, message, param="tools", code="unsupported_value")
+    return [str(name) for name in names]
+
+
+def tool_name(tool: Any) -> Any:
+    """The name of a tool that is given by name, or as an OpenAI function."""
+    if isinstance(tool, dict):
+        function = tool.get("function")
+        return function.get("name") if isinstance(function, dict) else tool.get("name")
+    return tool
+
+
+async def frames(
+    items: AsyncGenerator[Item | None],
+    reply: wire.Wire,
+    num_choices: int,
+    log: dict[str, Any],
+    recorder: Recorder | None = None,
+) -> AsyncGenerator[bytes]:
+    """A streamed reply as server-sent events. The recorder has seen each event already."""
+    found: list[Done] = []
+    try:
+        for index in range(num_choices):
+            yield wire.frame(reply.chunk(index, {"role": "assistant", "content": ""}))
+        async for item in items:
+            if item is None:
+                yield wire.PING_FRAME
+                continue
+            index, event = item
+            if isinstance(event, Done):
+                found.append(event)
+                refuse_failed(event)
+            chunk = chunk_of(reply, index, event)
+            if isinstance(event, Done) and index == 0 and recorder is not None:
+                chunk["nanohydra"]["saved"] = not recorder.failed
+            yield wire.frame(chunk)
+        if reply.usage:
+            yield wire.frame(reply.usage_chunk([done.usage for done in found]))
+        yield wire.DONE_FRAME
+    except ApiError as error:
+        yield wire.frame(error.body())
+    except Exception:
+        logger.exception("an answer failed")
+        yield wire.frame(ApiError(500, "the answer failed; see the server's log").body())
+    finally:
+        log.update(figures(found))
+        await items.aclose()
+
+
+def chunk_of(reply: wire.Wire, index: int, event: ChatEvent) -> wire.Json:
+    """What the client gets for an event."""
+    if isinstance(event, TextDelta):
+        return reply.chunk(index, {"content": event.text})
+    if isinstance(event, ToolCalled):
+        return reply.chunk(index, {}, nanohydra={"tool_call": wire.call_json(event.call)})
+    if isinstance(event, Done):
+        return reply.chunk(
+            index, {}, finish_reason=event.finish_reason, nanohydra=wire.extra(event)
+        )
+    result = {"tool_call_id": event.call.id, "name": event.call.name, "content": event.result}
+    return reply.chunk(index, {}, nanohydra={"tool_result": result})
+
+
+def refuse_failed(done: Done) -> None:
+    """Raise ApiError for an answer that its reader must not take for a whole one."""
+    if done.finish_reason == "error":
+        logger.error("an answer failed: %s", done.note)
+        raise ApiError(500, "the model failed on this answer; see the server's log")
+    if done.finish_reason == "abort":
+        raise ApiError(503, "the server is shutting down", code="draining")
+
+
+def figures(found: Sequence[Done]) -> dict[str, Any]:
+    """What the log says about the answers of a request."""
+    if not found:
+        return {}
+    return {
+        "finish": [done.finish_reason for done in found],
+        "prompt_tokens": found[0].usage.prompt_tokens,
+        "completion_tokens": sum(done.usage.completion_tokens for done in found),
+        "ttft_ms": round(min(done.timings.ttft_s for done in found) * 1000, 1),
+        "tokens_per_s": round(max(done.timings.tokens_per_s for done in found), 1),
+    }

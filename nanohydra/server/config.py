@@ -1,0 +1,76 @@
+"""What a server is told when it starts: address, key, limits and patience.
+
+Knows nothing of flags or the environment: `nanohydra.commands.serve` fills it in.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from nanohydra.core.errors import UserError
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """Settings of one server.
+
+    model_name: what clients call the model.
+    allowed_hosts: further names under which the server may be called (`Host` header); with an
+        address other than loopback and an empty list any name is allowed, since the key guards.
+    max_choices: the largest `n` of one request; each choice takes a place in the engine's queue.
+    temperature, top_p, max_tokens: for requests that do not say; max_tokens 0 = what the context
+        leaves.
+    drain_seconds: how long SIGTERM waits for running answers before it cuts them off.
+    retry_seconds: what a refused client is told to wait.
+    stuck_seconds: an engine with work and no step for this long is reported as stuck.
+    ping_seconds: a silent stream sends an SSE comment this often, so that proxies keep it open.
+    """
+
+    model_name: str = "nanohydra"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    api_key: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    max_body_bytes: int = 2**20
+    max_import_bytes: int = 64 * 2**20
+    max_messages: int = 512
+    max_choices: int = 8
+    temperature: float = 0.7
+    top_p: float = 1.0
+    max_tokens: int = 0
+    drain_seconds: float = 30.0
+    retry_seconds: int = 2
+    stuck_seconds: float = 30.0
+    ping_seconds: float = 15.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise UserError(f"port {self.port} is not a port; choose one from 1 to 65535")
+        if not self.is_loopback and not self.api_key:
+            raise UserError(
+                f"host {self.host!r} can be reached from other machines and no API key is set; "
+                "add --api-key KEY, or leave the host at 127.0.0.1"
+            )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the address."""
+        return is_loopback(self.host)
+
+    def url_at(self, port: int) -> str:
+        """Where a browser on this machine finds the page."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

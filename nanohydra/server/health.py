@@ -1,0 +1,24 @@
+"""Whether the server lives and whether it takes requests, for process managers and the page."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+
+from nanohydra.server.service import Here
+
+router = APIRouter()
+
+
+@router.get("/health")
+async def health(service: Here) -> JSONResponse:
+    """200 while the process does its work; 503 when the engine is stuck or the load failed."""
+    if service.is_stuck:
+        return JSONResponse({"status": "stuck"}, 503)
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/ready")
+async def ready(service: Here) -> JSONResponse:
+    """200 when a chat request would be taken; 503 while the model loads or the server drains."""
+    return JSONResponse({"status": service.status}, 200 if service.status == "ready" else 503)

@@ -1,0 +1,132 @@
+"""Saves an answer into its conversation while it is written, so that a closed tab loses nothing.
+
+One recorder per conversation: a newer request, or a change by hand, ends the older one first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from nanohydra.chat import ChatEvent, Done, StoredMessage, UnknownConversation
+from nanohydra.core.errors import UserError
+from nanohydra.core.types import Message
+from nanohydra.server import wire
+from nanohydra.server.choices import Draft, Item
+from nanohydra.server.service import Service
+
+logger = logging.getLogger("nanohydra.server")
+SAVE_SECONDS = 0.5  # between two saves of a growing answer
+
+
+class Recorder:
+    """Keeps one conversation in step with one answer. Made by `record`."""
+
+    def __init__(self, service: Service, conversation_id: str, position: int) -> None:
+        self.service = service
+        self.conversation_id = conversation_id
+        self.position = position  # of the answer's first message
+        self.draft = Draft()
+        self.failed = False
+        self._changed = asyncio.Event()
+        self._ended = asyncio.Event()
+        self.task = service.spawn(self._run())
+
+    def take(self, event: ChatEvent) -> None:
+        """Add an event of the answer; it is saved soon."""
+        self.draft.take(event)
+        self._changed.set()
+
+    async def finish(self) -> None:
+        """Save what there is, for good. May be called more than once."""
+        self.end()
+        await asyncio.shield(self.task)
+
+    def end(self) -> None:
+        """As `finish`, without waiting."""
+        self._ended.set()
+        self._changed.set()
+
+    async def _run(self) -> None:
+        try:
+            while not self._ended.is_set():
+                await self._changed.wait()
+                self._changed.clear()
+                if not self._ended.is_set():
+                    await self._save()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._ended.wait(), SAVE_SECONDS)
+            await self._save()
+        except UnknownConversation:
+            pass  # deleted by the person while its answer was written
+        except UserError as error:
+            self.failed = True
+            logger.error("an answer could not be saved: %s", error)
+        finally:
+            if self.service.recorders.get(self.conversation_id) is self:
+                del self.service.recorders[self.conversation_id]
+
+    async def _save(self) -> None:
+        messages = self.draft.whole()
+        if not messages:
+            return
+        # Until the end is known the answer counts as cut off: a crash leaves it truly marked.
+        meta: dict[str, Any] = {"model": self.service.config.model_name, "finish_reason": "abort"}
+        if self.draft.done is not None:
+            meta |= {"finish_reason": self.draft.done.finish_reason, **wire.about(self.draft.done)}
+        stored = [StoredMessage(message=message) for message in messages[:-1]]
+        stored.append(StoredMessage(message=messages[-1], meta=meta))
+        journal = self.service.journal
+        await asyncio.to_thread(journal.replace_from, self.conversation_id, self.position, stored)
+
+
+async def record(service: Service, conversation_id: str, messages: Sequence[Message]) -> Recorder:
+    """Save what was asked, and return the recorder of its answer.
+
+    What the conversation held after the first difference is replaced; what stays keeps its
+    figures. Ends with the request's task. Raises UnknownConversation.
+    """
+    await settle(service, conversation_id)
+    await asyncio.to_thread(save_question, service, conversation_id, messages)
+    recorder = Recorder(service, conversation_id, len(messages))
+    service.recorders[conversation_id] = recorder
+    task = asyncio.current_task()
+    assert task is not None
+    task.add_done_callback(lambda _: recorder.end())
+    return recorder
+
+
+def save_question(service: Service, conversation_id: str, messages: Sequence[Message]) -> None:
+    """Put the messages of a request into the journal, leaving those that are there already."""
+    stored = service.journal.get(conversation_id).messages
+    same = 0
+    for old, new in zip(stored, messages, strict=False):
+        if old.message != new:
+            break
+        same += 1
+    service.journal.replace_from(conversation_id, same, messages[same:])
+
+
+async def settle(service: Service, conversation_id: str) -> None:
+    """End the recorder of a conversation, if there is one, before something else changes it."""
+    recorder = service.recorders.get(conversation_id)
+    if recorder is not None:
+        await recorder.finish()
+
+
+async def watch(
+    items: AsyncGenerator[Item | None], recorder: Recorder
+) -> AsyncGenerator[Item | None]:
+    """The same events; the first answer goes into the journal, its end before it is passed on."""
+    try:
+        async for item in items:
+            if item is not None and item[0] == 0:
+                recorder.take(item[1])
+                if isinstance(item[1], Done):
+                    await recorder.finish()
+            yield item
+    finally:
+        await items.aclose()

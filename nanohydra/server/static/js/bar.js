@@ -1,0 +1,37 @@
+// The line above the conversation: which model answers, how fast, and how full its context is.
+import { html } from "./html.js";
+import { Icon } from "./icons.js";
+import { set } from "./store.js";
+
+// The last answer's own figures; while one grows, its speed so far (a delta is about a token).
+function figures(messages, run) {
+  const meta = messages.findLast(({ role, meta }) => role === "assistant" && meta?.context)?.meta;
+  let speed = meta?.timings?.tokens_per_s ?? null;
+  if (run?.deltas > 4) speed = (run.deltas - 1) / ((performance.now() - run.firstAt) / 1000);
+  return { speed, context: meta?.context ?? null };
+}
+
+export function Bar({ state, run }) {
+  const { speed, context } = figures(state.messages, run);
+  const length = context?.length ?? state.model?.context_length;
+  const used = context?.tokens ?? 0;
+  return html`<div class="bar">
+    <button class="burger" aria-label="Chats" aria-expanded=${state.drawer} aria-controls="side"
+      onClick=${() => set({ drawer: true })}><${Icon} name="burger" /></button>
+    <span class="pick" title=${aboutModel(state.model)}><b>${state.model?.id ?? "…"}</b></span>
+    <div class="meter">
+      ${speed !== null && html`<span title="Tokens per second">${Math.round(speed)} tok/s</span>`}
+      ${speed !== null && length && html`<span aria-hidden="true">·</span>`}
+      ${length &&
+      html`<span class=${used / length > 0.9 ? "full" : ""} title="Tokens of the context in use"
+        aria-label=${`${used} of ${length} tokens of the context in use`}>${used} / ${length}</span>`}
+    </div>
+  </div>`;
+}
+
+function aboutModel(model) {
+  if (!model) return "";
+  const parts = [`${model.context_length} tokens of context`];
+  if (model.num_parameters) parts.unshift(`${(model.num_parameters / 1e6).toFixed(1)} million parameters`);
+  return parts.join(", ");
+}

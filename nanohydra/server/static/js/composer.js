@@ -1,0 +1,48 @@
+// Where a person writes: a box that grows, Send that turns into Stop, and the way to the settings.
+import { canSend, send, stop } from "./answers.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
+import { Icon, StopIcon } from "./icons.js";
+import { recall, remember, set } from "./store.js";
+import { grow, isSend } from "./turns.js";
+
+const WAITING = {
+  connecting: "Connecting…",
+  loading: "The model is loading…",
+  failed: "The model could not be loaded",
+  draining: "The server is shutting down",
+  gone: "The server cannot be reached",
+  locked: "The server wants an API key: see Settings",
+};
+
+export function Composer({ state, run }) {
+  const [text, setText] = useState(() => recall("draft", ""));
+  const area = useRef();
+  useLayoutEffect(() => grow(area.current), [text]);
+  useEffect(() => remember("draft", text || null), [text]);
+
+  const submit = () => {
+    if (send(text)) setText("");
+  };
+  const onKeyDown = (event) => {
+    if (!isSend(event)) return;
+    event.preventDefault();
+    submit();
+  };
+  const stopAndStay = () => {
+    stop();
+    area.current.focus();
+  };
+  const hint = WAITING[state.server] ?? "Ask something";
+  return html`<div class="foothold">
+    <form class="box" aria-label="Write a message" onSubmit=${(event) => (event.preventDefault(), submit())}>
+      <textarea id="input" ref=${area} rows="1" placeholder=${hint} aria-label="Message" value=${text}
+        onInput=${(event) => setText(event.target.value)} onKeyDown=${onKeyDown}></textarea>
+      <div class="row">
+        <button type="button" class="ghost" aria-haspopup="dialog" onClick=${() => set({ panel: "settings" })}>Settings</button>
+        ${run
+          ? html`<button key="stop" type="button" class="send" aria-label="Stop" title="Stop (Esc)" onClick=${stopAndStay}><${StopIcon} /></button>`
+          : html`<button key="send" class="send" aria-label="Send" title="Send (Enter)" disabled=${!canSend() || !text.trim()}><${Icon} name="send" /></button>`}
+      </div>
+    </form>
+  </div>`;
+}

@@ -1,0 +1,145 @@
+"""Replies in the shapes of the OpenAI API, with what it has no field for under `nanohydra`.
+
+Messages, chunks, completions and server-sent events as plain JSON objects; no I/O.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from nanohydra import __version__
+from nanohydra.chat import Done, Usage
+from nanohydra.core.types import Message, ToolCall
+from nanohydra.tokenizer import format_call
+
+Json = dict[str, Any]
+
+
+def frame(value: Mapping[str, Any]) -> bytes:
+    """One server-sent event. JSON has no raw line breaks, so one data line always holds it."""
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n".encode()
+
+
+DONE_FRAME = b"data: [DONE]\n\n"
+PING_FRAME = b": ping\n\n"
+
+
+def call_json(call: ToolCall) -> Json:
+    """A tool call as the OpenAI API has it: the arguments are JSON text."""
+    text = format_call(call).removeprefix(call.name).lstrip()
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}}
+
+
+def message_json(message: Message) -> Json:
+    """A message as the OpenAI API has it; `schema.ChatMessage` reads it back."""
+    value: Json = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        value["tool_calls"] = [call_json(call) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        value["tool_call_id"] = message.tool_call_id
+    return value
+
+
+def usage_json(usages: Sequence[Usage]) -> Json:
+    """Tokens of all choices of a request; they share one prompt, which counts once."""
+    prompt = usages[0].prompt_tokens if usages else 0
+    completion = sum(usage.completion_tokens for usage in usages)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+
+
+def about(done: Done) -> Json:
+    """What OpenAI's shape has no field for: the figures of one answer, without its messages."""
+    value: Json = {
+        "timings": {name: round(number, 4) for name, number in asdict(done.timings).items()},
+        "context": {"tokens": done.usage.context_tokens, "length": done.usage.context_length},
+    }
+    if done.dropped_turns:
+        value["dropped_turns"] = done.dropped_turns
+    if done.note:
+        value["note"] = done.note
+    return value
+
+
+def extra(done: Done) -> Json:
+    """The `nanohydra` object at the end of one answer: its messages, tool turns included."""
+    return {"messages": [message_json(message) for message in done.messages], **about(done)}
+
+
+def content_of(messages: Iterable[Message]) -> str:
+    """What the assistant said in all its turns, as one text."""
+    return "".join(message.content for message in messages if message.role == "assistant")
+
+
+class Wire:
+    """Names one reply and makes its pieces.
+
+    usage: whether the client asked for usage in a stream; every chunk then has the field.
+    """
+
+    def __init__(self, model: str, *, usage: bool = False) -> None:
+        self.usage = usage
+        self.head: Json = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": model,
+            "system_fingerprint": f"nanohydra-{__version__}",
+        }
+
+    def chunk(
+        self,
+        index: int,
+        delta: Mapping[str, Any],
+        *,
+        finish_reason: str | None = None,
+        nanohydra: Mapping[str, Any] | None = None,
+    ) -> Json:
+        """A piece of one choice of a streamed reply."""
+        choice = {
+            "index": index,
+            "delta": dict(delta),
+            "logprobs": None,
+            "finish_reason": finish_reason,
+        }
+        value: Json = {**self.head, "object": "chat.completion.chunk", "choices": [choice]}
+        if self.usage:
+            value["usage"] = None
+        if nanohydra is not None:
+            value["nanohydra"] = dict(nanohydra)
+        return value
+
+    def usage_chunk(self, usages: Sequence[Usage]) -> Json:
+        """The last piece of a streamed reply, where the client asked for usage."""
+        chunk = {**self.head, "object": "chat.completion.chunk", "choices": []}
+        return {**chunk, "usage": usage_json(usages)}
+
+    def completion(self, answers: Sequence[Done]) -> Json:
+        """A reply in one piece."""
+        choices = [
+            {
+                "index": index,
+                "message": {
+                    "role": "assistant",
+                    "content": content_of(done.messages),
+                    "refusal": None,
+                },
+                "logprobs": None,
+                "finish_reason": done.finish_reason,
+            }
+            for index, done in enumerate(answers)
+        ]
+        return {
+            **self.head,
+            "object": "chat.completion",
+            "choices": choices,
+            "usage": usage_json([done.usage for done in answers]),
+            "nanohydra": {"choices": [extra(done) for done in answers]},
+        }

@@ -1,0 +1,246 @@
+"""Fakes for tests, ours and yours: a chat model that answers by rule, without weights.
+
+Knows nothing of HTTP. The fake keeps the contract of `nanohydra.chat.ChatModel`: what is refused
+is refused by the call, text comes in pieces, tools really run, and a closed stream is aborted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nanohydra.chat import (
+    ChatEvent,
+    ChatParams,
+    Done,
+    EngineStopped,
+    QueueFull,
+    TextDelta,
+    Timings,
+    ToolCalled,
+    ToolReturned,
+    Usage,
+)
+from nanohydra.core.errors import UserError
+from nanohydra.core.types import FinishReason, Message, ToolCall
+from nanohydra.tools import Tool, load_tools, run_tool
+
+SUM = re.compile(r"(\d+)\s*([-+*/])\s*(\d+)")
+BOXES = re.compile(r"(\d+) boxes with (\d+) (\w+)")
+WORDS = "amber birch cedar delta ember fjord grove harbour iris juniper".split()
+
+
+@dataclass
+class FakeEngine:
+    """Counts what runs. Set `step_age` to play an engine that is stuck."""
+
+    max_requests: int = 64
+    step_age: float = 0.0
+    running: int = 0
+    aborted: int = 0
+    finished: int = 0
+    stopped: bool = False
+    cut: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def last_step_age(self) -> float:
+        """Seconds since the engine last got on."""
+        return self.step_age
+
+    def drain(self, timeout_s: float) -> bool:
+        """Refuse new requests and cut off those under way."""
+        self.stopped = True
+        clean = self.running == 0
+        self.cut.set()
+        return clean
+
+    def close(self) -> None:
+        """As `drain`."""
+        self.drain(0.0)
+
+
+class FakeChat:
+    """Answers by rule: sums through the calculator, "say X" with X, "count to N", else an echo.
+
+    replies: exact question -> answer, before the rules.
+    delay_s: before each word, as a slow model would.
+    With a temperature above 0 an echo ends with a word that the seed decides.
+    """
+
+    def __init__(
+        self,
+        replies: Mapping[str, str] | None = None,
+        *,
+        delay_s: float = 0.0,
+        context_length: int = 2048,
+        max_requests: int = 64,
+    ) -> None:
+        self.replies = dict(replies or {})
+        self.delay_s = delay_s
+        self.context_length = context_length
+        self.tools: Mapping[str, Tool] = load_tools()
+        self.engine = FakeEngine(max_requests=max_requests)
+        self.seen: list[tuple[tuple[Message, ...], ChatParams]] = []
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        params: ChatParams | None = None,
+        *,
+        tools: Sequence[str] | None = None,
+    ) -> AsyncGenerator[ChatEvent]:
+        """Answer a conversation; the last event is `Done`. Raises as ChatModel.stream does."""
+        if self.engine.stopped:
+            raise EngineStopped("the engine is closed")
+        if self.engine.running >= self.engine.max_requests:
+            raise QueueFull("too many requests are under way already; try again later")
+        if count_tokens(messages) >= self.context_length:
+            raise UserError(f"the conversation does not fit into {self.context_length} tokens")
+        self.seen.append((tuple(messages), params or ChatParams()))
+        # Counted by the call, as ChatModel submits by the call.
+        return self._answer(messages, params or ChatParams(), tools, Place(self.engine))
+
+    async def _answer(
+        self,
+        messages: Sequence[Message],
+        params: ChatParams,
+        tools: Sequence[str] | None,
+        place: Place,
+    ) -> AsyncGenerator[ChatEvent]:
+        reply = FakeReply(self, messages, params)
+        question = reply.question
+        added: list[Message] = []
+        with place:
+            expression = expression_in(question) if tools is None or "calculator" in tools else None
+            text = self.replies.get(question)
+            if text is None and expression is not None:
+                call = ToolCall(
+                    id="call_1", name="calculator", arguments={"expression": expression}
+                )
+                yield ToolCalled(call=call)
+                result = await asyncio.to_thread(run_tool, call, self.tools)
+                yield ToolReturned(call=call, result=result)
+                added.append(Message(role="assistant", tool_calls=(call,)))
+                added.append(Message(role="tool", content=result, tool_call_id=call.id))
+                text = f"The answer is {result}."
+            pieces = reply.pieces(rule(question, params) if text is None else text)
+            said = ""
+            for piece in pieces:
+                if not await reply.wait():
+                    break
+                said += piece
+                yield TextDelta(text=piece)
+            place.finished = True
+        added.append(Message(role="assistant", content=said))
+        yield reply.done(tuple(added), said)
+
+
+class Place:
+    """A request's place in the engine: taken when made, given back at the end or when dropped."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine = engine
+        self.finished = False
+        self.open = True
+        engine.running += 1
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the place back; a request that was not finished counts as aborted."""
+        if self.open:
+            self.open = False
+            self.engine.running -= 1
+            self.engine.finished += self.finished
+            self.engine.aborted += not self.finished
+
+
+class FakeReply:
+    """How one answer is cut into pieces, and why it ended."""
+
+    def __init__(self, chat: FakeChat, messages: Sequence[Message], params: ChatParams) -> None:
+        self.chat = chat
+        self.messages = messages
+        self.params = params
+        users = [message.content for message in messages if message.role == "user"]
+        self.question = users[-1] if users else ""
+        self.reason: FinishReason = "stop"
+        self.start = time.perf_counter()
+        self.first: float | None = None
+
+    def pieces(self, text: str) -> list[str]:
+        """Words with the space before them, up to a stop string or the limit."""
+        places = [text.find(stop) for stop in self.params.stop if stop in text]
+        text = text[: min(places)] if places else text
+        pieces = re.findall(r"\s*\S+\s*$|\s*\S+", text)
+        if self.params.max_tokens and len(pieces) > self.params.max_tokens:
+            pieces, self.reason = pieces[: self.params.max_tokens], "length"
+        return pieces
+
+    async def wait(self) -> bool:
+        """Take the time of one word; False when the engine was cut off."""
+        engine = self.chat.engine
+        for _ in range(max(1, round(self.chat.delay_s / 0.01))):
+            await asyncio.sleep(min(self.chat.delay_s, 0.01))
+            if engine.stopped:
+                self.reason = "abort"
+                return False
+        self.first = self.first or time.perf_counter()
+        return True
+
+    def done(self, added: tuple[Message, ...], said: str) -> Done:
+        """The last event."""
+        now = time.perf_counter()
+        prompt, completion = count_tokens(self.messages), len(said.split())
+        first = self.first or now
+        return Done(
+            finish_reason=self.reason,
+            usage=Usage(
+                prompt_tokens=prompt,
+                completion_tokens=completion,
+                context_tokens=prompt + completion,
+                context_length=self.chat.context_length,
+            ),
+            timings=Timings(
+                ttft_s=first - self.start,
+                total_s=now - self.start,
+                tokens_per_s=(completion - 1) / (now - first) if now > first else 0.0,
+            ),
+            messages=added,
+        )
+
+
+def count_tokens(messages: Sequence[Message]) -> int:
+    """A fake's tokens: words, and one for the role."""
+    return sum(1 + len(message.content.split()) for message in messages)
+
+
+def expression_in(question: str) -> str | None:
+    """The sum that a question asks for, if it does."""
+    if found := SUM.search(question):
+        return f"{found[1]} {found[2]} {found[3]}"
+    if found := BOXES.search(question):
+        return f"{found[1]} * {found[2]}"
+    return None
+
+
+def rule(question: str, params: ChatParams) -> str:
+    """What the fake says to a question that is no sum."""
+    if question.startswith("say "):
+        return question.removeprefix("say ")
+    if found := re.fullmatch(r"count to (\d+)", question):
+        return " ".join(str(number) for number in range(1, int(found[1]) + 1))
+    echo = f"You said: {question}"
+    if params.temperature > 0 and params.seed is not None:
+        return f"{echo} ({random.Random(params.seed).choice(WORDS)})"
+    return echo
