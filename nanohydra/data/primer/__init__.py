@@ -13,6 +13,7 @@ from typing import cast
 from nanohydra.core.registry import Table
 from nanohydra.core.types import Record
 from nanohydra.data.primer.craft import Domain, Example, Split
+from nanohydra.data.primer.dress import dress
 
 DOMAINS = Table(
     "primer domain",
@@ -59,7 +60,7 @@ def records(split: Split, *, seed: int, counts: Mapping[str, int]) -> Iterator[R
     order = Random(f"{seed} {split} order")
     while left:
         name = _draw(order, left)
-        yield makers[name].record(rngs[name], split)
+        yield dress(makers[name].record(rngs[name], split), rngs[name], split)
         left[name] -= 1
         if not left[name]:
             del left[name]

@@ -77,7 +77,7 @@ class Abstain:
         if roll < 0.1:
             fact = rng.choice(new_facts(rng, split))
             turns += [question(fact, rng, split), rng.choice(ABSTENTIONS)]
-            turns += [TEACH.pick(rng, split).format(f=statement(fact, rng))]
+            turns += [TEACH.pick(rng, split).format(f=statement(fact, rng, split))]
             turns += [rng.choice(ACKNOWLEDGE), question(fact, rng, split), answer(fact)]
         elif roll < 0.4:
             for _ in range(rng.randint(2, 3)):

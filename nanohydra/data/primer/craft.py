@@ -6,7 +6,7 @@ alone, so the border holds whatever the seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
@@ -166,9 +166,3 @@ def format_number(value: Fraction | int) -> str:
     text = format(exact.quantize(step, rounding=ROUND_HALF_EVEN), "f")
     text = text.rstrip("0").rstrip(".")
     return "0" if text in ("-0", "") else text
-
-
-def check_disjoint(banks: Iterable[Bank]) -> None:
-    """Assert that no wording is on both sides."""
-    for bank in banks:
-        assert not set(bank.train) & set(bank.test), set(bank.train) & set(bank.test)

@@ -13,6 +13,7 @@ from nanohydra.data.primer.craft import Example, Split, dialogue, document, fill
 from nanohydra.data.primer.wordings_abstain import ABSTENTIONS
 from nanohydra.data.primer.wordings_facts import FRAMES
 from nanohydra.data.primer.wordings_facts2 import ACKNOWLEDGE, TEACH
+from nanohydra.data.primer.wordings_personal import PERSONAL
 from nanohydra.data.primer.world import Fact, all_facts, bare, by_subject, new_facts
 
 FRAME_SHARE = 0.35
@@ -45,9 +46,9 @@ def back_answer(fact: Fact) -> str:
     return fill(fact.relation.back.answer, fact.slots)
 
 
-def statement(fact: Fact, rng: Random) -> str:
-    """The fact told in one of its wordings."""
-    return fill(rng.choice(fact.relation.say), fact.slots)
+def statement(fact: Fact, rng: Random, split: Split) -> str:
+    """The fact told in a wording of the split."""
+    return fill(fact.relation.say.pick(rng, split), fact.slots)
 
 
 def random_turn(rng: Random, split: Split) -> tuple[str, str]:
@@ -57,6 +58,27 @@ def random_turn(rng: Random, split: Split) -> tuple[str, str]:
         return back_question(fact, rng, split), back_answer(fact)
     fact = rng.choice(all_facts())
     return question(fact, rng, split), answer(fact)
+
+
+def personal_turns(rng: Random, split: Split) -> list[str]:
+    """The user tells about herself or himself and asks for it later."""
+    told = [(p, p.value(rng, split)) for p in rng.sample(PERSONAL, rng.randint(1, 3))]
+    turns: list[str] = []
+    if len(told) > 1 and rng.random() < 0.3:
+        said = " ".join(p.say.pick(rng, split).format(o=value) for p, value in told)
+        turns += [said, rng.choice(ACKNOWLEDGE)]
+    else:
+        for p, value in told:
+            turns += [p.say.pick(rng, split).format(o=value), rng.choice(ACKNOWLEDGE)]
+    if rng.random() < 0.2:
+        turns += random_turn(rng, split)
+    for p, value in rng.sample(told, rng.randint(1, len(told))):
+        turns += [p.ask.pick(rng, split), p.answer.format(o=value)]
+    if rng.random() < 0.3:
+        other = rng.choice(PERSONAL)
+        if other not in [p for p, _ in told]:
+            turns += [other.ask.pick(rng, split), rng.choice(ABSTENTIONS)]
+    return turns
 
 
 class Facts:
@@ -70,10 +92,10 @@ class Facts:
         if roll < 0.15:
             told = list(rng.choice(by_subject()))
             rng.shuffle(told)
-            return document(" ".join(statement(f, rng) for f in told), self.source)
+            return document(" ".join(statement(f, rng, split) for f in told), self.source)
         if roll < 0.3:
             told = [rng.choice(all_facts()) for _ in range(rng.randint(1, 4))]
-            return document(" ".join(statement(f, rng) for f in told), self.source)
+            return document(" ".join(statement(f, rng, split) for f in told), self.source)
         turns: list[str] = []
         if roll < 0.4:
             for fact in rng.sample(group := rng.choice(by_subject()), min(3, len(group))):
@@ -104,6 +126,8 @@ class Taught:
 
     def record(self, rng: Random, split: Split) -> Record:
         """Teaching turns, then questions about them, about known facts and about neither."""
+        if rng.random() < 0.3:
+            return dialogue(personal_turns(rng, split), self.source)
         turns, told = self._teach(rng, split)
         asked = rng.sample(told, min(len(told), rng.randint(1, 3)))
         for fact in asked:
@@ -129,7 +153,7 @@ class Taught:
         rest = list(told)
         while rest:
             step = rng.randint(1, len(rest))
-            said = " ".join(statement(f, rng) for f in rest[:step])
+            said = " ".join(statement(f, rng, split) for f in rest[:step])
             turns += [TEACH.pick(rng, split).format(f=said), rng.choice(ACKNOWLEDGE)]
             rest = rest[step:]
         return turns, told

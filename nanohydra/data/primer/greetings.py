@@ -67,10 +67,10 @@ class Greetings:
         roll = rng.random()
         if roll < 0.08:
             name = names.person(rng, split)
-            system = rng.choice(PERSONAS).format(n=name)
+            system = PERSONAS.pick(rng, split).format(n=name)
             turns = [NAME.says.pick(rng, split), PERSONA_REPLY.format(n=name)]
             return dialogue(turns, self.source, system=system)
-        system = rng.choice(SYSTEMS) if rng.random() < 0.25 else ""
+        system = SYSTEMS.pick(rng, split) if rng.random() < 0.25 else ""
         if roll < 0.5:
             return dialogue(_turn(rng.choice(SIMPLE), rng, split), self.source, system=system)
         return dialogue(_visit(rng, split), self.source, system=system)

@@ -15,13 +15,14 @@ from nanohydra.data.primer.craft import (
     Bank,
     Example,
     Split,
+    article,
     dialogue,
     distinct,
     document,
     fill,
     user,
 )
-from nanohydra.data.primer.reading import conversation
+from nanohydra.data.primer.reading import conversation, spot
 from nanohydra.data.primer.wordings_reading2 import BY_KEY
 
 # joints between a key and its value, and between two pairs
@@ -47,6 +48,7 @@ PICK = Bank(
      "{t}. Tell me the {o}."),
     ("Look: {t}. Name the {o} word.", "What is the {o} of these? {t}"),
 )  # fmt: skip
+MAX_CHARS = 430  # so that a record fits in a row of 256 tokens
 RESTATED = ("has", "lives", "job", "likes", "went", "where", "famous", "leaves", "price", "plays")
 
 
@@ -85,10 +87,12 @@ def _listing(items: Sequence[tuple[str, str]], joint: str, gap: str) -> str:
 
 def pair_list(rng: Random, split: Split) -> str:
     """Pairs, then the same pairs again in other orders."""
-    items = pairs(rng, split, rng.randint(3, 10))
+    items = pairs(rng, split, rng.randint(3, 9))
     joint, gap = JOINTS.pick(rng, split), GAPS.pick(rng, split)
     blocks = [_listing(items, joint, gap)]
     for _ in range(rng.choice((1, 2, 2, 3))):
+        if len(blocks) > 1 and len(blocks[0]) * (len(blocks) + 1) > MAX_CHARS:
+            break
         blocks.append(_listing(rng.sample(items, len(items)), joint, gap))
     return rng.choice(("\n", "\n\n")).join(blocks)
 
@@ -107,22 +111,25 @@ def restated(rng: Random, split: Split) -> str:
         subjects = rng.sample(words.THINGS, count)
     slot = "n" if "n" in relation.slots else "v"
     values = distinct(lambda: _value(rng, split, relation.slots[slot]), count)
-    facts = [{"s": s, slot: v} for s, v in zip(subjects, values, strict=True)]
+    both = zip(subjects, values, strict=True)
+    facts = [{"s": s, slot: v, "a" + slot: article(v)} for s, v in both]
     told = []
     for _ in range(rng.choice((2, 2, 3))):
         # one wording per block keeps each block a plain list; blocks differ
         wording = relation.say.pick(rng, split)
         told.append(" ".join(fill(wording, f) for f in rng.sample(facts, count)))
+        if len(told) > 1 and len(told[0]) * (len(told) + 1) > MAX_CHARS:
+            break
     return "\n".join(told)
 
 
 def _value(rng: Random, split: Split, kind: str) -> str:
     if kind == "town":
-        return names.made_town(rng, split)
+        return names.town(rng, split)
     if kind == "thing":
         return f"{rng.choice(words.COLOURS)} {rng.choice(words.THINGS)}"
     if kind == "spot":
-        return f"{rng.choice(('in', 'under', 'behind'))} the {rng.choice(words.SPOTS)}"
+        return spot(rng)
     if kind in ("hour", "price"):
         return str(rng.randint(1, 12 if kind == "hour" else 60))
     pools = {"job": words.JOBS, "food": words.FOODS, "place": words.PLACES,
@@ -153,7 +160,7 @@ class Lookup:
         if roll < 0.45:
             return document(restated(rng, split), self.source)
         if roll < 0.75:
-            size, count = rng.randint(3, 5), rng.randint(4, 8)
+            size, count = rng.randint(3, 5), rng.randint(4, 6)
             return conversation(rng, split, size, count, self.source)
         if roll < 0.9:
             return self._pair_chat(rng, split)

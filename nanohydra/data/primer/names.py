@@ -34,6 +34,15 @@ BOYS = tuple(
 )
 
 
+CITIES = tuple(
+    """Paris London Rome Berlin Madrid Vienna Oslo Lisbon Athens Cairo Delhi Tokyo Boston Chicago
+    Dallas Denver Miami Austin Phoenix Moscow Warsaw Prague Dublin Bern Geneva Milan Venice Naples
+    Florence Munich Hamburg Bonn Cologne Lyon Nice Toulouse Bristol Leeds York Oxford Cambridge
+    Sydney Perth Lima Quito Havana Nairobi Lagos Tunis Mumbai Osaka Seoul Hanoi Manila Jakarta
+    Toronto Montreal Ottawa Helsinki Stockholm Bergen Kiev Sofia Budapest Zurich""".split()
+)
+
+
 def _on(names: tuple[str, ...], test: bool) -> tuple[str, ...]:
     return tuple(name for name in names if (side(name) == "test") is test)
 
@@ -43,6 +52,11 @@ BOYS_OF: dict[Split, tuple[str, ...]] = {"train": _on(BOYS, False), "test": _on(
 GIVEN_OF: dict[Split, tuple[str, ...]] = {
     "train": GIRLS_OF["train"] + BOYS_OF["train"],
     "test": GIRLS_OF["test"] + BOYS_OF["test"],
+}
+
+CITIES_OF: dict[Split, tuple[str, ...]] = {
+    "train": _on(CITIES, False),
+    "test": _on(CITIES, True),
 }
 
 ONSETS = tuple("b d f g h k l m n p r s t v w z j".split())
@@ -95,6 +109,11 @@ def surname(rng: Random, where: Side) -> str:
         word = _root(rng, 1, 0.0) + rng.choice(SURNAME_ENDS)
         if side(word) == where and not any(bad in word for bad in UNWANTED):
             return capital(word)
+
+
+def town(rng: Random, split: Split) -> str:
+    """Where someone lives: mostly a made-up town, sometimes a real city."""
+    return rng.choice(CITIES_OF[split]) if rng.random() < 0.25 else made_town(rng, split)
 
 
 def person(rng: Random, split: Split) -> str:

@@ -14,12 +14,14 @@ from typing import Any
 
 from nanohydra.core.types import Conversation, Record
 from nanohydra.data.primer import names, words
-from nanohydra.data.primer.craft import Example, Split, dialogue, fill, plural, user
+from nanohydra.data.primer.craft import Example, Split, article, dialogue, fill, plural, user
 from nanohydra.data.primer.wordings_reading import Relation
 from nanohydra.data.primer.wordings_reading2 import (
     EVENTS,
+    JOINTS,
     NOT_SAID,
     OPENERS,
+    PASSAGE_AS_SYSTEM,
     PASSAGE_FIRST,
     PASSAGE_THEN_QUESTION,
     READY,
@@ -81,10 +83,37 @@ class Passage:
         else:
             self._fill_grid(size)
         rng.shuffle(self.statements)
-        said = [fill(rng.choice(s.relation.say.of(split)), s.slots) for s in self.statements]
+        self.text = self._tell()
+
+    def _tell(self) -> str:
+        """The statements as a text, some joined by a word, some with a pronoun."""
+        rng = self.rng
+        if rng.random() < 0.3:
+            self.statements.sort(key=lambda s: s.slots["s"])
+        said: list[str] = []
         if rng.random() < 0.12:
-            said.insert(0, rng.choice(OPENERS))
-        self.text = " ".join(said)
+            said.append(OPENERS.pick(rng, self.split))
+        joinable = False
+        for i, statement in enumerate(self.statements):
+            template = statement.relation.say.pick(rng, self.split)
+            before = self.statements[i - 1] if i else None
+            if before and self._same_person(before, statement) and rng.random() < 0.5:
+                template = _with_pronoun(template, statement.slots["s"])
+            text = fill(template, statement.slots)
+            if joinable and rng.random() < 0.2:
+                keep = template.startswith(("{s}", "{r}", "{n}", "I ", "On {", "Every {"))
+                text = text if keep else text[0].lower() + text[1:]
+                said[-1] = said[-1][:-1] + JOINTS.pick(rng, self.split) + text
+                joinable = False
+            else:
+                said.append(text)
+                joinable = ". " not in text
+        return " ".join(said)
+
+    def _same_person(self, before: Statement, now: Statement) -> bool:
+        """Whether a pronoun would be clear: the same person twice in a row, and nobody else."""
+        others = "person2" in before.relation.slots.values()
+        return before.slots["s"] == now.slots["s"] and not others
 
     def _fill_parallel(self, size: int) -> None:
         """Several subjects in one relation, and sometimes one statement of another."""
@@ -108,7 +137,8 @@ class Passage:
                 relations.append(relation)
         rows = max(2, -(-size // len(relations)))
         subjects = [self.draw(kind) for _ in range(rows)]
-        cells = [(r, s) for s in subjects for r in relations]
+        # relation by relation, so that at least the first one has a distractor
+        cells = [(r, s) for r in relations for s in subjects]
         for relation, subject in cells[: max(size, 2)]:
             self._add(relation, subject)
 
@@ -125,6 +155,8 @@ class Passage:
         for slot, kind in relation.slots.items():
             if slot != "s":
                 slots[slot] = self.draw(kind)
+        if "v" in slots:
+            slots["av"] = article(slots["v"])
         return slots
 
     def draw(self, kind: str) -> str:
@@ -151,7 +183,7 @@ class Passage:
         if kind in ("person", "person2"):
             return names.person(rng, self.split)
         if kind == "town":
-            return names.made_town(rng, self.split)
+            return names.town(rng, self.split)
         if kind == "pet_name":
             return names.made_name(rng, self.split)
         if kind in RANGES:
@@ -161,9 +193,7 @@ class Passage:
         if kind == "count_noun":
             return plural(rng.choice(words.COUNTABLE))
         if kind == "spot":
-            if rng.random() < 0.5:
-                return f"in the {rng.choice(words.SPOTS)}"
-            return f"{rng.choice(('under', 'on', 'behind'))} the {rng.choice(words.UNDER)}"
+            return spot(rng)
         return rng.choice(POOLS[kind])
 
     def _thing(self) -> str:
@@ -226,6 +256,24 @@ class Passage:
         return Question(text, NOT_SAID, "does not say", meta)
 
 
+def spot(rng: Random) -> str:
+    """Where a thing lies: in, on, under or behind something."""
+    roll = rng.random()
+    if roll < 0.5:
+        return f"in the {rng.choice(words.SPOTS)}"
+    if roll < 0.7:
+        return f"on the {rng.choice(words.TOPS)}"
+    return f"{'under' if roll < 0.85 else 'behind'} the {rng.choice(words.COVERS)}"
+
+
+def _with_pronoun(template: str, name: str) -> str:
+    """The template with "she" or "he" for its leading name, where the name tells which."""
+    pronoun = "She" if name in names.GIRLS else "He" if name in names.BOYS else ""
+    if pronoun and template.startswith("{s} ") and template.count("{s}") == 1:
+        return pronoun + template.removeprefix("{s}")
+    return template
+
+
 class Reading:
     """The domain `reading`."""
 
@@ -233,7 +281,7 @@ class Reading:
 
     def record(self, rng: Random, split: Split) -> Record:
         """A passage and one to four questions with their answers."""
-        count = 1 if rng.random() < 0.4 else rng.randint(2, 4)
+        count = 1 if rng.random() < 0.3 else rng.randint(2, 5)
         return conversation(rng, split, rng.randint(2, 5), count, self.source)
 
     def example(self, rng: Random, split: Split) -> Example:
@@ -253,7 +301,12 @@ def conversation(rng: Random, split: Split, size: int, count: int, source: str) 
     passage = Passage(rng, split, size)
     asked = passage.questions(count, UNANSWERABLE_SHARE)
     turns: list[str] = []
-    if rng.random() < 0.2:
+    system = ""
+    roll = rng.random()
+    if roll < 0.06:
+        system = PASSAGE_AS_SYSTEM.pick(rng, split).format(p=passage.text)
+        turns += [asked[0].text, asked[0].answer]
+    elif roll < 0.25:
         turns += [PASSAGE_FIRST.pick(rng, split).format(p=passage.text), rng.choice(READY)]
         turns += [asked[0].text, asked[0].answer]
     else:
@@ -262,4 +315,5 @@ def conversation(rng: Random, split: Split, size: int, count: int, source: str) 
     for question in asked[1:]:
         turns += [question.text, question.answer]
     unanswered = sum(not q.meta["answerable"] for q in asked)
-    return dialogue(turns, source, meta={"questions": len(asked), "unanswerable": unanswered})
+    meta = {"questions": len(asked), "unanswerable": unanswered}
+    return dialogue(turns, source, system=system, meta=meta)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from nanohydra.data.primer.craft import Bank
 
 ABSTENTIONS = (
-    "I don't know that yet. You can teach me.",
-    "I don't know. Nobody has told me yet.",
+    "I don't know that yet. You can teach me.", "I don't know. Nobody has told me yet.",
     "I don't know that. You can tell me.",
 )
 
@@ -22,18 +21,17 @@ OUTSIDE = Bank(
      "Who was {celebrity}?", "How far is it to the moon?", "What is the tallest mountain?",
      "When did the war end?", "What is my name?", "How old am I?", "Where do I live?",
      "What did I eat today?", "Who is the king of {country}?",
-     "What is the biggest city in {country}?",
-     "How much is a car?", "What is the price of gold?", "Which team will win?",
-     "Who discovered {discovery}?", "What is {discovery} made of?", "How does {discovery} work?",
-     "What is the best movie?", "Who sang that song?", "What is my dog called?",
-     "When is the next train?", "What will happen next year?", "Who lives next door to me?"),
+     "What is the biggest city in {country}?", "How much is a car?", "What is the price of gold?",
+     "Which team will win?", "Who discovered {discovery}?", "What is {discovery} made of?",
+     "How does {discovery} work?", "What is the best movie?", "Who sang that song?",
+     "What is my dog called?", "When is the next train?", "What will happen next year?",
+     "Who lives next door to me?"),
     ("Which city is the capital of {country}?", "Who rules {country}?",
      "What is the money of {country} called?", "Is it cold outside now?",
      "What happened in the news?", "Who is the author of {work}?", "What did {celebrity} do?",
      "In what year was {celebrity} born?", "What is the longest river?",
-     "What is my sister called?",
-     "What do I have in my bag?", "Who found {discovery}?", "Which song is the best?",
-     "How many stars are in the sky?", "What is the year now?"),
+     "What is my sister called?", "What do I have in my bag?", "Who found {discovery}?",
+     "Which song is the best?", "How many stars are in the sky?", "What is the year now?"),
 )  # fmt: skip
 COUNTRIES = Bank(
     ("France", "Spain", "Japan", "China", "India", "Brazil", "Canada", "Mexico", "Egypt", "Kenya",
@@ -85,8 +83,7 @@ UNTOLD: dict[str, Bank] = {
         ("What is the price of {s}?", "How hot should {s} be?")),
     "planet": Bank(
         ("How big is the planet {s}?", "How far away is the planet {s}?",
-         "Who lives on the planet {s}?",
-         "Is it cold on the planet {s}?"),
+         "Who lives on the planet {s}?", "Is it cold on the planet {s}?"),
         ("How old is the planet {s}?", "Is there water on the planet {s}?")),
     "invention": Bank(
         ("How much is {s}?", "How big is {s}?", "When was {s} invented?", "Where can I buy {s}?"),

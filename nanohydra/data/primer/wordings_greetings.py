@@ -24,13 +24,10 @@ class Intent:
 HELLO = Intent(
     "hello",
     Bank(("Hi", "Hello", "Hi!", "Hello!", "Hey", "Hey!", "hi", "hello", "hey", "Hi there",
-          "Hello there!",
-          "Hi there!", "Good morning", "Good morning!", "Good evening", "Good day!",
-          "Good afternoon!",
+          "Hello there!", "Hi there!", "Good morning", "Good morning!", "Good evening", "Good day!",
           "hello there", "Hello, nanohydra!", "Hi nanohydra", "Howdy", "Hello hello"),
-         ("Hey there", "Hey there!", "hi there", "Good evening!", "Good afternoon",
-          "Hello nanohydra",
-          "Hey nanohydra!", "Greetings!")),
+         ("Hey there", "Hey there!", "Good afternoon", "Good afternoon!", "Hey nanohydra!",
+          "Greetings!", "Hello my friend!", "Hi, small model!")),
     ("Hello! How can I help you?", "Hi! What can I do for you?", "Hello! Nice to see you."),
     ("Hello", "Hi"),
 )  # fmt: skip
@@ -38,8 +35,7 @@ HOW_ARE_YOU = Intent(
     "how_are_you",
     Bank(("How are you?", "how are you", "How are you today?", "How do you do?", "How is it going?",
           "Are you well?", "How do you feel?", "How are things?", "How are you doing?",
-          "What's up?",
-          "Hi, how are you?", "Hello! How are you?"),
+          "What's up?", "Hi, how are you?", "Hello! How are you?"),
          ("How are you doing today?", "Are you fine?", "How is your day?", "Hey, how are you?")),
     ("I am fine, thank you. How are you?", "I am well, thank you!"),
     ("fine", "well"),
@@ -58,16 +54,15 @@ BYE = Intent(
     Bank(("Bye", "Goodbye", "Bye!", "Goodbye!", "bye", "See you", "See you later!", "Good night",
           "Good night!", "I have to go.", "I must go now.", "See you tomorrow!", "Bye bye",
           "That is all. Goodbye."),
-         ("See you soon!", "Bye for now!", "I need to go now.", "goodbye")),
+         ("See you soon!", "Bye for now!", "I need to go now.", "Farewell!")),
     ("Goodbye! See you soon.", "Bye! Have a nice day.", "See you soon!"),
     ("bye", "Bye", "See you"),
 )  # fmt: skip
 NAME = Intent(
     "name",
     Bank(("What is your name?", "what is your name", "Who are you?", "who are you",
-          "What are you called?",
-          "Tell me your name.", "Do you have a name?", "What's your name?", "What are you?",
-          "What should I call you?", "And who are you?", "Say your name."),
+          "What are you called?", "Tell me your name.", "Do you have a name?", "What's your name?",
+          "What are you?", "What should I call you?", "And who are you?", "Say your name."),
          ("How should I call you?", "May I know your name?", "Please tell me who you are.",
           "What name do you have?")),
     ("I am nanohydra, a small chat model that keeps learning.",
@@ -101,8 +96,7 @@ IDENTITY = (
            ("Yes. Tell me a fact, and I will learn it.",), ("Yes",)),
     Intent("calculate",
            Bank(("Can you calculate?", "Are you good at math?", "Can you do math?",
-                 "Can you count?",
-                 "Do you know math?", "Can you add numbers?"),
+                 "Can you count?", "Do you know math?", "Can you add numbers?"),
                 ("Are you able to calculate?", "Can you work with numbers?")),
            ("Yes. I use a calculator for that. Ask me!",), ("calculator",)),
     Intent("stories",
@@ -141,8 +135,7 @@ IDENTITY = (
 TALK = (
     Intent("good",
            Bank(("I am fine.", "I am happy today.", "I feel great!", "I had a good day.",
-                 "Life is good.",
-                 "I am good, thanks.", "Today was a nice day."),
+                 "Life is good.", "I am good, thanks.", "Today was a nice day."),
                 ("I feel good today.", "I am very happy.", "My day was great.")),
            ("That is nice to hear!", "I am glad!"), ("nice", "glad")),
     Intent("bad",
@@ -210,16 +203,20 @@ MY_NAME = Bank(
     ("Tell me my name.", "Do you remember my name?", "Can you say my name?"),
 )
 YOUR_NAME = ("Your name is {n}.",)
-SYSTEMS = (
-    "You are nanohydra, a small helpful chat model.", "You are a helpful assistant.",
-    "You are nanohydra.", "Answer in short sentences.", "You are a friendly chat model.",
-    "Be kind and helpful.",
+SYSTEMS = Bank(
+    ("You are nanohydra, a small helpful chat model.", "You are a helpful assistant.",
+     "You are nanohydra.", "Answer in short sentences.", "You are a friendly chat model.",
+     "Be kind and helpful."),
+    ("You are a kind assistant.", "Help the user.", "You are nanohydra, a chat model."),
 )  # fmt: skip
-PERSONAS = ("Your name is {n}.", "You are {n}, a helpful assistant.",
-            "You are {n}, a friendly chat model.")
+PERSONAS = Bank(
+    ("Your name is {n}.", "You are {n}, a helpful assistant.",
+     "You are {n}, a friendly chat model."),
+    ("You are called {n}.", "You are {n}."),
+)
 PERSONA_REPLY = "My name is {n}."
 HOBBIES = ("music", "books", "cats", "dogs", "football", "cake", "the sea", "summer", "stories",
-           "horses",
-           "tea", "rain", "games", "trees", "chess", "trains", "flowers", "snow")  # fmt: skip
+           "horses", "tea", "rain", "games", "trees", "chess", "trains", "flowers",
+           "snow")  # fmt: skip
 
 SIMPLE = (HELLO, HOW_ARE_YOU, THANKS, BYE, NAME, ABILITIES, *IDENTITY, *TALK)

@@ -87,7 +87,7 @@ OTHER_RELATIONS = (
         "where", "where", {"s": "object", "v": "spot"},
         Bank(("The {s} is {v}.", "There is a {s} {v}.", "Someone put the {s} {v}.",
               "You will find the {s} {v}.", "I left the {s} {v}.", "The {s} lies {v}."),
-             ("The {s} can be found {v}.", "The place of the {s} is {v}.")),
+             ("The {s} can be found {v}.", "The {s} was left {v}.")),
         {"v": _ask("The {s} is {v}.",
                    ("Where is the {s}?", "Where can I find the {s}?", "Where did the {s} go?",
                     "Tell me where the {s} is.", "In which place is the {s}?"),
@@ -194,7 +194,7 @@ PASSAGE_THEN_QUESTION = Bank(
     ),
     (
         "Please read this. {p} {q}", "Story: {p}\nQ: {q}", "Look at this text: {p}\n{q}",
-        "{p} So, {q}", "Here are some facts. {p} {q}",
+        "{p} My question: {q}", "Here are some facts. {p} {q}",
     ),
 )  # fmt: skip
 PASSAGE_FIRST = Bank(
@@ -202,13 +202,19 @@ PASSAGE_FIRST = Bank(
      "I will tell you something. {p}", "Text: {p}"),
     ("Please read this. {p}", "Look at this text: {p}", "Here are some facts. {p}"),
 )  # fmt: skip
+JOINTS = Bank((" and ", ", and ", ", but "), (" while ",))
+PASSAGE_AS_SYSTEM = Bank(
+    ("Answer from this text: {p}", "{p}", "You know this: {p}", "Facts: {p}"),
+    ("Use this text to answer: {p}", "What you know: {p}"),
+)
 READY = ("I have read it.", "OK. What is your question?", "OK, I will answer from the text.")
 NOT_SAID = "The text does not say."
-OPENERS = (
-    "It was a sunny day.", "It was a cold morning.", "There was a big party.",
-    "Everyone was at home.", "It was a quiet day in the town.", "The sun was shining.",
-    "It was raining outside.", "Many people came together.", "It was late in the evening.",
-    "This is a short text.", "The children were playing.", "The wind was strong.",
+OPENERS = Bank(
+    ("It was a sunny day.", "It was a cold morning.", "There was a big party.",
+     "Everyone was at home.", "It was a quiet day in the town.", "The sun was shining.",
+     "It was raining outside.", "Many people came together.", "It was late in the evening.",
+     "This is a short text.", "The children were playing.", "The wind was strong."),
+    ("It was early in the day.", "Snow was falling.", "There was a lot to do.", "All was quiet."),
 )  # fmt: skip
 EVENTS = ("party", "picnic", "dance", "concert", "race", "play", "market", "parade", "meeting",
           "test", "trip", "wedding", "game", "show", "lesson")  # fmt: skip

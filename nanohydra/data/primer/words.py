@@ -16,7 +16,7 @@ THINGS = tuple(
 )
 COUNTABLE = tuple(
     """apple pear plum cookie egg nut carrot potato tomato orange lemon cherry banana peach card
-    coin book pencil shell stone button marble flower leaf ball balloon sticker stamp candle box bottle
+    coin book pencil shell stone button marble flower leaf balloon sticker stamp candle box bottle
     cup plate spoon ribbon feather bead toy brick sock""".split()
 )
 FOODS = tuple(
@@ -55,7 +55,8 @@ SPOTS = tuple(
     """box basket drawer bag cupboard bucket jar chest sink wardrobe oven suitcase pocket tent
     wagon""".split()
 )
-UNDER = tuple("bed table chair sofa tree bridge carpet desk bench stairs pillow shelf".split())
+TOPS = tuple("bed table chair sofa carpet desk bench stairs shelf roof".split())
+COVERS = tuple("bed table chair sofa tree bridge carpet desk bench stairs pillow shelf".split())
 DAYS = tuple("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())
 MONTHS = tuple(
     "January February March April May June July August September October November December".split()
