@@ -165,7 +165,7 @@ def _assemble(config: ModelConfig, parameters: Mapping[str, Tensor], path: Path)
     model.load_state_dict(state, assign=True)
     if config.tie_embeddings:
         model.head.weight = model.embed.weight
-    model._make_tables()  # those made on the meta device hold nothing
+    model.make_tables()  # those made on the meta device hold nothing
     return model
 
 

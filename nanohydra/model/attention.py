@@ -10,10 +10,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from nanohydra.kernels import causal_attention, norm_rope
 from nanohydra.model.config import ModelConfig
-from nanohydra.model.layers import Context, RMSNorm, apply_rope
+from nanohydra.model.layers import Context, RMSNorm
 from nanohydra.model.state import KeyValueState
 
 
@@ -46,30 +46,27 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Attend over the given tokens, and over what the state holds."""
         head = (*x_BTD.shape[:2], -1, self.config.head_dim)
-        q = self.q_proj(x_BTD).view(head)  # (B, T, H, K)
-        k = self.k_proj(x_BTD).view(head)
-        v = self.v_proj(x_BTD).view(head)
-        if self.q_norm is not None and self.k_norm is not None:
-            q, k = self.q_norm(q), self.k_norm(k)
-        if context.cos_BT1K is not None and context.sin_BT1K is not None:
-            q = apply_rope(q, context.cos_BT1K, context.sin_BT1K)
-            k = apply_rope(k, context.cos_BT1K, context.sin_BT1K)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, K)
+        q = self.place(self.q_proj(x_BTD).view(head), self.q_norm, context)
+        k = self.place(self.k_proj(x_BTD).view(head), self.k_norm, context)
+        v = self.v_proj(x_BTD).view(head).transpose(1, 2)  # (B, G, T, K)
         if state is None:
-            y = self.attend(q, k, v, context.mask_B1TS)
+            y = causal_attention(q, k, v, context.bias_B1TT)
         else:
             assert context.rows is not None
             k, v = state.append(context.rows, k, v)
             y = grouped_attention(q, k, v, context.mask_B1TS)
         return self.o_proj(y.transpose(1, 2).flatten(2))
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """Attention over one whole call, (B, H, T, K) each; None is a plain causal mask."""
-        if k.shape[1] != q.shape[1]:
-            # Expanded by hand: with enable_gqa the CPU leaves its fused kernel.
-            group = q.shape[1] // k.shape[1]
-            k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+    def place(self, x_BTHK: Tensor, norm: RMSNorm | None, context: Context) -> Tensor:
+        """Queries or keys, normed over each head and rotated by position, as (B, H, T, K)."""
+        if context.cos_LJ is not None and context.sin_LJ is not None:
+            weight, eps = (None, 0.0) if norm is None else (norm.weight, norm.eps)
+            x_BTHK = norm_rope(
+                x_BTHK, weight, eps, context.positions_BT, context.cos_LJ, context.sin_LJ
+            )
+        elif norm is not None:
+            x_BTHK = norm(x_BTHK)
+        return x_BTHK.transpose(1, 2)
 
 
 def grouped_attention(

@@ -15,6 +15,10 @@ from nanohydra.model.config import FEED_FORWARDS, MIXERS, ModelConfig
 from nanohydra.model.layers import Context, make_norm, rope_tables, sinusoidal_table
 from nanohydra.model.state import DecodingState, LayerState, Rows
 
+# Larger than the usual 0.02: what the blocks add soon outgrows a small embedding, and with it the
+# identity of the token that in-context lookup has to match (measured in docs/log.md).
+EMBEDDING_STD = 0.1
+
 
 class Block(nn.Module):
     """Pre-norm residual block: a mixer of tokens, then a feed-forward."""
@@ -52,18 +56,20 @@ class Decoder(nn.Module):
         self.position_table: nn.Embedding | None = None
         if config.position == "learned":
             self.position_table = nn.Embedding(config.max_seq_len, config.hidden_size)
-        self._make_tables()
+        self.make_tables()
         self.init_weights()
 
-    def _make_tables(self) -> None:
-        """Fixed tables, float32 for ever: kept out of the state dict and of dtype casts."""
+    def make_tables(self) -> None:
+        """Compute the position tables: float32, outside of the state dict and of dtype casts.
+
+        To be called again after a model was built on the meta device.
+        """
         config = self.config
-        self._tables: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
-        self._fixed: tuple[Tensor, ...] = ()
+        self._tables: tuple[Tensor, ...] = ()
         if config.position == "rope":
-            self._fixed = rope_tables(config)
+            self._tables = rope_tables(config)
         elif config.position == "sinusoidal":
-            self._fixed = (sinusoidal_table(config.max_seq_len, config.hidden_size),)
+            self._tables = (sinusoidal_table(config.max_seq_len, config.hidden_size),)
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator | None = None) -> None:
@@ -83,7 +89,7 @@ class Decoder(nn.Module):
             elif leaf in ("o_proj", "out_proj", "down_proj"):
                 parameter.zero_()
             elif leaf in ("embed", "head", "position_table"):
-                parameter.normal_(std=0.02, generator=generator)
+                parameter.normal_(std=EMBEDDING_STD, generator=generator)
             else:
                 parameter.normal_(std=width**-0.5, generator=generator)
 
@@ -162,18 +168,17 @@ class Decoder(nn.Module):
         if self.position_table is not None:
             x_BTD = x_BTD + self.position_table(positions_BT)
         elif self.config.position == "sinusoidal":
-            (table,) = self._cast_tables()
-            x_BTD = x_BTD + table[positions_BT]
+            (table,) = self._tables_here()
+            x_BTD = x_BTD + table[positions_BT].to(x_BTD.dtype)
         if self.config.dropout and self.training:
             x_BTD = F.dropout(x_BTD, self.config.dropout)
         return x_BTD
 
-    def _cast_tables(self) -> tuple[Tensor, ...]:
-        """The fixed tables on the model's device in its dtype, made once."""
-        key = (self.device, self.dtype)
-        if key not in self._tables:
-            self._tables[key] = tuple(t.to(*key) for t in self._fixed)  # type: ignore[assignment]
-        return self._tables[key]
+    def _tables_here(self) -> tuple[Tensor, ...]:
+        """The fixed tables on the model's device, float32."""
+        if self._tables and self._tables[0].device != self.device:
+            self._tables = tuple(table.to(self.device) for table in self._tables)
+        return self._tables
 
     def _context(
         self,
@@ -184,7 +189,7 @@ class Decoder(nn.Module):
     ) -> Context:
         batch, length = ids_BT.shape
         steps = torch.arange(length, device=ids_BT.device)
-        mask: Tensor | None = None
+        mask = bias = None
         if rows is not None:
             positions_BT = rows.lengths_B[:, None] + steps
             if length > 1 or batch > 1:
@@ -192,15 +197,17 @@ class Decoder(nn.Module):
                 mask = (keys <= positions_BT[..., None]).unsqueeze(1)
         elif segments_BT is not None:
             same = segments_BT[:, :, None] == segments_BT[:, None, :]
-            mask = (same & (steps[:, None] >= steps)).unsqueeze(1)
+            hidden = ~(same & (steps[:, None] >= steps)).unsqueeze(1)
+            bias = torch.zeros(hidden.shape, dtype=self.dtype, device=ids_BT.device)
+            bias.masked_fill_(hidden, -torch.inf)
         if positions_BT is None:
             positions_BT = steps.expand(batch, length)
-        cos = sin = None
-        if self.config.position == "rope":
-            cos_table, sin_table = self._cast_tables()
-            cos, sin = cos_table[positions_BT], sin_table[positions_BT]
-            cos = torch.cat([cos, cos], dim=-1).unsqueeze(2)
-            sin = torch.cat([-sin, sin], dim=-1).unsqueeze(2)
+        cos, sin = self._tables_here() if self.config.position == "rope" else (None, None)
         return Context(
-            positions_BT=positions_BT, cos_BT1K=cos, sin_BT1K=sin, mask_B1TS=mask, rows=rows
+            positions_BT=positions_BT,
+            cos_LJ=cos,
+            sin_LJ=sin,
+            bias_B1TT=bias,
+            mask_B1TS=mask,
+            rows=rows,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanohydra.kernels import relu_squared, swiglu
 from nanohydra.model.config import ModelConfig
 
 
@@ -20,7 +21,7 @@ class SwiGLU(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """x_BTD -> y_BTD."""
-        return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        return self.down_proj(swiglu(self.gate_proj(x_BTD), self.up_proj(x_BTD)))
 
 
 class GELU(nn.Module):
@@ -42,4 +43,4 @@ class ReLUSquared(GELU):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """x_BTD -> y_BTD."""
-        return self.down_proj(F.relu(self.up_proj(x_BTD)).square())
+        return self.down_proj(relu_squared(self.up_proj(x_BTD)))

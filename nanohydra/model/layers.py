@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from nanohydra.kernels import rms_norm
 from nanohydra.model.config import ModelConfig
 from nanohydra.model.state import Rows
 
@@ -22,7 +22,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape (..., width)."""
-        return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
+        return rms_norm(x, self.weight, self.eps)
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
@@ -37,16 +37,18 @@ class Context:
     """What the layers of one forward call have in common.
 
     positions_BT: place of each token in its own sequence.
-    cos_BT1K, sin_BT1K: rotary tables for these positions, None for other position kinds.
-    mask_B1TS: True where a query may look at a key; None means plain causal.
+    cos_LJ, sin_LJ: rotary tables over all positions, None for other position kinds.
+    bias_B1TT: added to the scores of a call without state, 0 or -inf; None means plain causal.
+    mask_B1TS: with a state, True where a query may look at a key; None means everywhere.
     rows: which rows of the decoding state are extended; None when there is no state.
     """
 
     positions_BT: Tensor
-    cos_BT1K: Tensor | None
-    sin_BT1K: Tensor | None
-    mask_B1TS: Tensor | None
-    rows: Rows | None
+    cos_LJ: Tensor | None = None
+    sin_LJ: Tensor | None = None
+    bias_B1TT: Tensor | None = None
+    mask_B1TS: Tensor | None = None
+    rows: Rows | None = None
 
 
 def rope_tables(config: ModelConfig) -> tuple[Tensor, Tensor]:
@@ -54,15 +56,6 @@ def rope_tables(config: ModelConfig) -> tuple[Tensor, Tensor]:
     half = torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim
     angles = torch.outer(torch.arange(config.max_seq_len).double(), config.rope_theta**-half)
     return angles.cos().float(), angles.sin().float()
-
-
-def apply_rope(x_BTHK: Tensor, cos_BT1K: Tensor, sin_BT1K: Tensor) -> Tensor:
-    """Rotate the two halves of each head against each other (Hugging Face's layout).
-
-    The tables have the full head size: the halves repeated, and the first half of the sine negated.
-    """
-    swapped = torch.roll(x_BTHK, x_BTHK.shape[-1] // 2, dims=-1)
-    return torch.addcmul(x_BTHK * cos_BT1K, swapped, sin_BT1K)
 
 
 def sinusoidal_table(length: int, width: int) -> Tensor:

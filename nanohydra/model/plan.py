@@ -1,0 +1,116 @@
+"""What a model costs before it is built: parameters, FLOPs, state and training memory, time.
+
+Counts come from the configuration alone; times from a device's peak and a stated share of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nanohydra.core.errors import UserError
+from nanohydra.core.registry import suggest
+from nanohydra.model.config import ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A device to plan for.
+
+    flops: dense bf16 peak in FLOP/s. memory: bytes. utilization: share of the peak that training
+    of a model large enough to fill the device reaches. price: typical rent, US dollars an hour.
+    """
+
+    flops: float
+    memory: float
+    utilization: float
+    price: float
+
+
+GIB = 2.0**30
+DEVICES = {
+    "cpu": Device(flops=4e11, memory=16 * GIB, utilization=0.35, price=0.0),
+    "rtx4090": Device(flops=165e12, memory=24 * GIB, utilization=0.40, price=0.4),
+    "a100": Device(flops=312e12, memory=80 * GIB, utilization=0.40, price=1.5),
+    "h100": Device(flops=989e12, memory=80 * GIB, utilization=0.40, price=2.5),
+    "h200": Device(flops=989e12, memory=141 * GIB, utilization=0.40, price=3.0),
+}
+"""Peaks from the makers' data sheets; the cpu is two cores with bf16 instructions."""
+
+
+def find_device(name: str) -> Device:
+    """A device of the table. Raises UserError for an unknown name."""
+    if name not in DEVICES:
+        raise UserError(f"unknown device {name!r}; {suggest(name, DEVICES)}")
+    return DEVICES[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Sizes of one model.
+
+    parameters, embedding_parameters: all, and those of them in tables that are looked up.
+    flops_per_token: forward pass at `length` tokens of context, a multiply-add as two.
+    state_bytes_per_token: what decoding keeps per token (bf16); state_bytes_fixed: per sequence.
+    """
+
+    parameters: int
+    embedding_parameters: int
+    flops_per_token: int
+    state_bytes_per_token: int
+    state_bytes_fixed: int
+
+
+def count(config: ModelConfig, length: int) -> Counts:
+    """Count a model's sizes; `length` is the context that attention looks over."""
+    width, head = config.hidden_size, config.head_dim
+    queries, keys = config.num_heads * head, config.num_kv_heads * head
+    norm = width if config.norm == "rmsnorm" else 2 * width
+    matrices = 0
+    vectors = norm  # the final norm
+    attended = per_token = fixed = 0
+    for kind in config.layer_types:
+        if kind == "full":
+            matrices += width * (2 * queries + 2 * keys)
+            vectors += (2 * head if config.qk_norm else 0) + (
+                queries + 2 * keys + width if config.bias else 0
+            )
+            attended += 4 * queries * length // 2  # scores and mixing, half of them masked
+            per_token += 2 * keys * 2
+        elif kind == "conv":
+            matrices += 4 * width * width
+            vectors += config.conv_kernel * width + (4 * width if config.bias else 0)
+            fixed += (config.conv_kernel - 1) * width * 2
+        else:
+            raise AssertionError(f"no count for layer type {kind!r}")
+        num_in = 2 if config.feed_forward == "swiglu" else 1
+        matrices += (num_in + 1) * width * config.intermediate_size
+        vectors += 2 * norm
+        if config.bias:
+            vectors += num_in * config.intermediate_size + width
+    table = config.vocab_size * width
+    embeddings = table + (config.max_seq_len * width if config.position == "learned" else 0)
+    head_parameters = 0 if config.tie_embeddings else table
+    return Counts(
+        parameters=matrices + vectors + embeddings + head_parameters,
+        embedding_parameters=embeddings,
+        flops_per_token=2 * (matrices + table) + attended,
+        state_bytes_per_token=per_token,
+        state_bytes_fixed=fixed,
+    )
+
+
+def training_bytes(config: ModelConfig, tokens_per_pass: int) -> int:
+    """Rough memory of training: weights and optimizer 18 bytes a parameter, plus activations.
+
+    Activations: about 16 numbers of the residual width and 4 of the inner width per token and
+    layer in bf16, and one block of float32 logits; without recomputation.
+    """
+    counts = count(config, config.max_seq_len)
+    per_token = config.num_layers * (16 * config.hidden_size + 4 * config.intermediate_size) * 2
+    return 18 * counts.parameters + tokens_per_pass * per_token + 2**29
+
+
+def training_seconds(config: ModelConfig, tokens: int, length: int, device: Device) -> float:
+    """Time to train on so many tokens: three forward passes each, at the device's usual share."""
+    flops = 3 * count(config, length).flops_per_token * tokens
+    return flops / (device.flops * device.utilization)
