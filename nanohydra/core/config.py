@@ -100,7 +100,7 @@ def _split(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
             raise UserError(f"cannot read {word!r} {COMMAND_LINE}; write --key=value")
         if not equals:
             text = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
-        yield key.replace("-", "_"), text
+        yield key, text
 
 
 def _set(table: dict[str, Any], key: str, value: Any) -> None:
@@ -167,7 +167,8 @@ class _Reader:
             key = _join(path, missing[0])
             raise UserError(f"{key!r} is missing{self.place(path)}") from error
         except ValueError as error:
-            prefix = f"{path}: " if path else ""
+            named = not path or str(error).startswith(path)
+            prefix = "" if named else f"{path}: "
             raise UserError(f"{prefix}{error}{self.place(path)}") from error
 
     def value(self, hint: Any, value: Any, key: str, default: Any = None) -> Any:
@@ -237,9 +238,9 @@ class _Reader:
         table = _parse(value)
         if not isinstance(table, Mapping):
             raise _Mismatch("a table")
-        made = {str(k): self.value(args[1], v, f"{key}.{k}") for k, v in table.items()}
-        keep = isinstance(table, _Patch) and isinstance(default, Mapping)
-        return {**default, **made} if keep else made
+        keep = dict(default or {}) if isinstance(table, _Patch) else {}
+        made = {k: self.value(args[1], v, f"{key}.{k}", keep.get(k)) for k, v in table.items()}
+        return {**keep, **made}
 
     def unknown(self, cls: type[Any], key: str) -> UserError:
         """The error for a key that `cls` does not have, with the likeliest ones meant."""
@@ -289,9 +290,10 @@ def _parse(value: Any) -> Any:
     if not isinstance(value, _Text):
         return value
     try:
-        return tomllib.loads(f"x = {value}")["x"]
+        table = tomllib.loads(f"x = {value}")
     except tomllib.TOMLDecodeError:
         return str(value)
+    return table["x"] if len(table) == 1 else str(value)  # else a line break began another key
 
 
 def _unquoted(text: _Text) -> str:
@@ -311,10 +313,9 @@ def _choice(options: tuple[Any, ...], value: Any) -> Any:
 def _scalar(hint: Any, value: Any) -> Any:
     if hint in (int, float):
         return _number(hint, value)
-    if hint is bool:
-        value = {"true": True, "false": False}.get(str(value).lower(), value)
-    elif isinstance(value, _Text):
-        value = _unquoted(value)
+    if isinstance(value, _Text):
+        truth = {"true": True, "false": False}
+        value = truth.get(value.lower()) if hint is bool else _unquoted(value)
     wanted, noun = _SCALARS[hint]
     if not isinstance(value, wanted):
         raise _Mismatch(noun)

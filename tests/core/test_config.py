@@ -47,6 +47,11 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sweep:
+    runs: Mapping[str, Train] = field(default_factory=lambda: {"base": Train(steps=9)})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shape:
     """A class that derives one value from another, as ModelConfig does."""
 
@@ -116,6 +121,14 @@ def test_a_derived_value_does_not_outlive_what_it_came_from() -> None:
     assert load_config(Net, None, ["--shape.width=2"]).shape == Shape(width=2, hidden=8)
 
 
+def test_entries_of_a_table_of_tables(tmp_path: Path) -> None:
+    path = recipe(tmp_path, "[runs.a-b]\nlr = 1\nsteps = 3")
+    overrides = ["--runs.a-b.lr=2", "--runs.c.steps=5"]
+    made = load_config(Sweep, path, overrides).runs
+    assert made == {"a-b": Train(lr=2.0, steps=3), "c": Train(steps=5)}
+    assert load_config(Sweep, None, ["--runs.base.lr=2"]).runs == {"base": Train(lr=2.0, steps=9)}
+
+
 def test_lists_of_tables(tmp_path: Path) -> None:
     path = recipe(tmp_path, "[[train.phases]]\nuntil = 0.5\n[[train.phases]]\nuntil = 1")
     assert load_config(Run, path).train.phases == (Phase(until=0.5), Phase(until=1.0))
@@ -138,6 +151,7 @@ def test_lists_of_tables(tmp_path: Path) -> None:
         ("--resume=maybe", "expected true or false"),
         ("--train.betas=1", "expected a list of 2"),
         ("--train.betas=1,x", "'train.betas[1]' is 'x' on the command line; expected a number"),
+        ("--train.steps=5\nlr=1", "expected a whole number"),
         ("--train=1", "expected a table with the keys lr, steps,"),
         ("--train.clip=x", "expected a number or none"),
         ("--train.steps=0", "train: steps is 0; it must be at least 1 on the command line"),
@@ -156,6 +170,7 @@ def test_mistakes_on_the_command_line(override: str, message: str) -> None:
     [
         ("[train]\nlearning_rat = 1", "unknown key 'train.learning_rat' in {}; did you mean"),
         ("[train]\nsteps = 'many'", "'train.steps' is 'many' in {}; expected a whole number"),
+        ("resume = 'true'", "'resume' is 'true' in {}; expected true or false"),
         ("[train]\nsteps = true", "'train.steps' is True in {}; expected a whole number"),
         ("name = 3", "'name' is 3 in {}; expected text"),
         ("tasks = 'sums'", "'tasks' is 'sums' in {}; expected a list"),
