@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from nanohydra.chat.events import Timings
+from nanohydra.engine import Event
 
 
 class Clock:
-    """When the tokens of a reply arrived."""
+    """Starts when it is made. What tools and slow readers take does not count as writing."""
 
     def __init__(self) -> None:
-        self.start = time.perf_counter()
-        self.first: float | None = None
-        self._round_start: float | None = None
+        self._start = time.perf_counter()
+        self._first: float | None = None
+        self._last: float | None = None  # the latest token of the round
         self._seconds = 0.0
         self._tokens = 0
 
-    def tick(self, num_tokens: int) -> None:
-        """Some tokens have arrived."""
-        now = time.perf_counter()
-        if self.first is None:
-            self.first = now
-        if self._round_start is None:
-            # The first token of a round pays for reading the prompt; the rate leaves it out.
-            self._round_start, num_tokens = now, num_tokens - 1
-        self._tokens += num_tokens
-        self._last = now
+    def tick(self, events: Iterable[Event]) -> None:
+        """Some tokens of a round were made."""
+        for event in events:
+            if event.token_id is None:
+                continue
+            if self._first is None:
+                self._first = event.time
+            # The first token of a round pays for reading the prompt: the rate leaves it out.
+            if self._last is not None:
+                self._seconds += event.time - self._last
+                self._tokens += 1
+            self._last = event.time
 
     def end_round(self) -> None:
-        """The round is over; what a tool takes does not count."""
-        if self._round_start is not None:
-            self._seconds += self._last - self._round_start
-        self._round_start = None
+        """The next token will be the first of another round."""
+        self._last = None
 
     def timings(self) -> Timings:
         """What the clock says now."""
         now = time.perf_counter()
         return Timings(
-            ttft_s=(self.first or now) - self.start,
-            total_s=now - self.start,
+            ttft_s=(self._first or now) - self._start,
+            total_s=now - self._start,
             tokens_per_s=self._tokens / self._seconds if self._seconds else 0.0,
         )

@@ -113,7 +113,7 @@ class ChatModel:
                 reader = RoundReader(self.tokenizer, reply.params.stop)
                 while reader.finish_reason is None:
                     batch = await events.take()
-                    clock.tick(len(batch))
+                    clock.tick(batch)
                     if text := reader.read(batch):
                         yield TextDelta(text=text)
                 clock.end_round()

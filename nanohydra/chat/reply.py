@@ -30,6 +30,7 @@ class RoundReader:
         self.tokenizer = tokenizer
         self.call_id = tokenizer.special_id(CALL)
         self.ids: list[int] = []
+        self.num_tokens = 0
         self.text = ""
         self.finish_reason: FinishReason | None = None
         self.error: str | None = None
@@ -42,8 +43,11 @@ class RoundReader:
         shown = ""
         for event in events:
             if event.token_id is not None:
-                self.ids.append(event.token_id)
-                shown += self._push(event.token_id)
+                self.num_tokens += 1
+                # A model's vocabulary may be padded beyond its tokenizer's.
+                if event.token_id < self.tokenizer.vocab_size:
+                    self.ids.append(event.token_id)
+                    shown += self._push(event.token_id)
             if self._stops.hit:
                 self.finish_reason = "stop"
                 break
@@ -150,8 +154,8 @@ class Reply:
         call without its result.
         """
         assert reader.finish_reason is not None
-        self.completion_tokens += len(reader.ids)
-        self.context_tokens += len(reader.ids)
+        self.completion_tokens += reader.num_tokens
+        self.context_tokens += reader.num_tokens
         message = reader.message()
         calls = tuple(self._named(call) for call in message.tool_calls)
         if calls and reader.finish_reason == "stop":

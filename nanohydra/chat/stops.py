@@ -8,7 +8,8 @@ from collections.abc import Sequence
 class StopStrings:
     """Passes text on until the first stop string; holds back what could become one.
 
-    When several stop strings match, the one that begins first counts.
+    Of several the one that is complete first counts, and of those the longest, so that the text
+    shown does not depend on how it was cut into pieces.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
@@ -21,11 +22,11 @@ class StopStrings:
         if self.hit or not self.stops:
             return "" if self.hit else text
         text = self._held + text
-        places = [place for stop in self.stops if (place := text.find(stop)) >= 0]
-        if places:
+        found = [(at + len(stop), at) for stop in self.stops if (at := text.find(stop)) >= 0]
+        if found:
             self.hit = True
             self._held = ""
-            return text[: min(places)]
+            return text[: min(found)[1]]
         keep = max(self._overlap(text, stop) for stop in self.stops)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]

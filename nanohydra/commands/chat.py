@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nanohydra.commands.options import Options, parse
-from nanohydra.core.errors import UserError
+from nanohydra.commands.eval import MODEL, find_model
+from nanohydra.commands.options import Options, parse, run_path
+from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
+
+if TYPE_CHECKING:
+    from nanohydra.chat.terminal import Screen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +23,11 @@ class ChatOptions(Options):
     """Options of `nanohydra chat`."""
 
     model: Path | None = None
-    """Folder of the model; the recipe's run if not given."""
+    """Folder of the model or of its run; the recipe's run if not given."""
     system: str = ""
     """System prompt."""
     max_tokens: int = 256
-    """Longest reply in tokens."""
+    """Longest reply in tokens; 0 is what the context leaves."""
     temperature: float = 0.7
     """0 always takes the likeliest token."""
     seed: int | None = None
@@ -33,5 +41,58 @@ def main(words: list[str]) -> None:
 
 
 def run(options: ChatOptions, recipe: Recipe) -> None:
-    """Not wired yet."""
-    raise UserError(f"nanohydra chat cannot run {recipe.name} yet ({options})")
+    """Chat until the input ends. In a pipe: one reply per line of input, and nothing else."""
+    from nanohydra.chat import ChatParams
+    from nanohydra.chat.terminal import TerminalChat
+    from nanohydra.commands.serve import load_chat
+    from nanohydra.engine import EngineConfig
+
+    params = ChatParams(
+        temperature=options.temperature, max_tokens=options.max_tokens, seed=options.seed
+    )
+    folder = find_model(options.model or run_path(recipe, None))
+    home = folder.parent if folder.name == MODEL else folder
+    with console(stderr=True).status(f"loading {folder}"):
+        chat = load_chat(folder, recipe, EngineConfig(max_rows=1), max_waiting=1)
+    interactive = sys.stdin.isatty()
+    with chat.engine:
+        talk = TerminalChat(chat, make_screen(), params, system=options.system)
+        if interactive:
+            console(stderr=True).print(f"{home.resolve().name}. /help shows the commands.\n")
+        talk.run(read_lines(interactive))
+    if interactive:
+        rows = {"replies": talk.num_replies, "tokens written": talk.num_tokens}
+        summary_table(f"{home.resolve().name}, chatted", rows)
+
+
+def make_screen() -> Screen:
+    """Replies on standard output, everything else dimmed on standard error."""
+    from rich.text import Text
+
+    from nanohydra.chat.terminal import Screen
+
+    aside = console(stderr=True)
+
+    def say(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def note(text: str) -> None:
+        aside.print(Text(text, style="dim"), end="", soft_wrap=True)
+
+    return Screen(say=say, note=note)
+
+
+def read_lines(interactive: bool) -> Iterator[str]:
+    """Lines of the input until it ends; Ctrl-C at the prompt ends it too."""
+    if not interactive:
+        yield from sys.stdin
+        return
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 - gives input() a history and editing keys
+    while True:
+        try:
+            yield input("> ")
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return

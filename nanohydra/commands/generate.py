@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
-from nanohydra.commands.options import Options, parse
+from nanohydra.commands.eval import find_model
+from nanohydra.commands.options import Options, parse, run_path
 from nanohydra.core.errors import UserError
+from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
+
+if TYPE_CHECKING:
+    from nanohydra.engine import Engine, Request
+    from nanohydra.tokenizer import Tokenizer
+
+MAX_ROWS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +28,9 @@ class GenerateOptions(Options):
     """Options of `nanohydra generate`."""
 
     prompt: tyro.conf.Positional[str] = ""
-    """The text to continue."""
+    """The text to continue; - reads it from the input."""
     model: Path | None = None
-    """Folder of the model; the recipe's run if not given."""
+    """Folder of the model or of its run; the recipe's run if not given."""
     num_samples: int = 1
     """How many continuations."""
     max_tokens: int = 256
@@ -43,5 +54,82 @@ def main(words: list[str]) -> None:
 
 
 def run(options: GenerateOptions, recipe: Recipe) -> None:
-    """Not wired yet."""
-    raise UserError(f"nanohydra generate cannot run {recipe.name} yet ({options})")
+    """Write each continuation after its prompt; the first one while it is made."""
+    from nanohydra.checkpoint import load
+    from nanohydra.core.runtime import setup
+    from nanohydra.engine import Engine, EngineConfig, Request, SamplingParams
+
+    if options.num_samples < 1:
+        raise UserError(f"num_samples must be at least 1, not {options.num_samples}")
+    folder = find_model(options.model or run_path(recipe, None))
+    runtime = setup(recipe.runtime)
+    as_stored = runtime.device == "cpu" and recipe.runtime.dtype == "auto"
+    with console(stderr=True).status(f"loading {folder}"):
+        dtype = None if as_stored else runtime.dtype
+        loaded = load(folder, device=runtime.device, dtype=dtype)
+    tokenizer = loaded.tokenizer
+    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    ids = (tokenizer.bos_id, *tokenizer.encode(prompt))
+    rows = min(options.num_samples, MAX_ROWS)
+    length = min(loaded.config.max_seq_len, len(ids) + options.max_tokens)
+    requests = [
+        Request(
+            id=str(number),
+            prompt_ids=ids,
+            params=SamplingParams(
+                temperature=options.temperature,
+                top_k=options.top_k,
+                top_p=options.top_p,
+                min_p=options.min_p,
+                seed=None if options.seed is None else options.seed + number,
+                max_tokens=options.max_tokens,
+                stop_ids=(tokenizer.bos_id, tokenizer.pad_id, tokenizer.end_id),
+            ),
+        )
+        for number in range(options.num_samples)
+    ]
+    engine = Engine(loaded.model, EngineConfig(max_rows=rows, max_length=length))
+    begin = time.perf_counter()
+    write_samples(engine, tokenizer, requests, prompt)
+    seconds = time.perf_counter() - begin
+    if sys.stdout.isatty():
+        summary_table(
+            str(folder),
+            {
+                "samples": options.num_samples,
+                "tokens": engine.num_generated_tokens,
+                "tokens per second": engine.num_generated_tokens / seconds,
+            },
+        )
+
+
+def write_samples(
+    engine: Engine, tokenizer: Tokenizer, requests: list[Request], prompt: str
+) -> None:
+    """Run the requests together; write their texts in order, with an empty line between."""
+    from nanohydra.tokenizer import StreamDecoder
+
+    decoders = {request.id: StreamDecoder(tokenizer) for request in requests}
+    pending = {request.id: [prompt] for request in requests}
+    ended: set[str] = set()
+    order = [request.id for request in requests]
+    for request in requests:
+        engine.add(request)
+    while order:
+        for event in engine.step():
+            if event.error is not None:
+                raise RuntimeError(f"the engine failed: {event.error}")
+            id = event.request_id
+            if event.token_id is not None and event.token_id < tokenizer.vocab_size:
+                pending[id].append(decoders[id].push(event.token_id))
+            if event.finish_reason is not None:
+                pending[id].append(decoders[id].flush() + "\n")
+                ended.add(id)
+        while order:
+            sys.stdout.write("".join(pending.pop(order[0])))
+            pending[order[0]] = []
+            if order[0] not in ended:
+                break
+            order.pop(0)
+            sys.stdout.write("\n" if order else "")
+        sys.stdout.flush()

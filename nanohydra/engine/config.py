@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from nanohydra.core.errors import UserError
 
+DEFAULT_MAX_LENGTH = 4096
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
     """The size of an engine. Raises UserError for a value that cannot work.
 
     max_rows: requests that decode together; more wait in line.
-    max_length: tokens of prompt and answer together; 0 = as many as the model was made for.
+    max_length: tokens of prompt and answer together; 0 = as many as the model was made for, up
+        to DEFAULT_MAX_LENGTH: every row of the state takes memory for this many.
     prefill_tokens: prompt tokens read in one step at most. Longer prompts are read in pieces,
         between which the running requests get their next token.
     """

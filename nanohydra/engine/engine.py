@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import FinishReason
-from nanohydra.engine.config import EngineConfig
+from nanohydra.engine.config import DEFAULT_MAX_LENGTH, EngineConfig
 from nanohydra.engine.request import Event, Request
 from nanohydra.engine.sampler import SamplingPlan, sample
 from nanohydra.engine.scheduler import Scheduler, Sequence
@@ -41,7 +42,7 @@ class Engine:
         self.model = model.eval()
         self.config = config
         self.max_rows = config.max_rows
-        self.max_length = config.max_length or limit
+        self.max_length = config.max_length or min(limit, DEFAULT_MAX_LENGTH)
         self.scheduler = Scheduler(config.max_rows)
         self.state = model.init_state(config.max_rows, self.max_length)
         self.num_steps = 0
@@ -184,6 +185,7 @@ class Engine:
 
     def _emit(self, group: list[Sequence], tokens_B: Tensor, logprobs_B: Tensor) -> list[Event]:
         """Turn tokens into events, and free the rows of the requests that end with them."""
+        now = time.perf_counter()
         events = []
         ended: list[tuple[Sequence, FinishReason]] = []
         for sequence, token, logprob in zip(
@@ -208,6 +210,7 @@ class Engine:
                     token_id=token,
                     finish_reason=reason,
                     logprob=logprob,
+                    time=now,
                 )
             )
         self.num_generated_tokens += len(events)

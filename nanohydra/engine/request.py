@@ -61,6 +61,7 @@ class Event:
     logprob: natural log of the token's probability before temperature and filters.
     finish_reason: set on the last event of a request, which may carry no token.
     error: what went wrong, with finish_reason "error".
+    time: when the token was made, in seconds of `time.perf_counter`.
     """
 
     request_id: str
@@ -68,3 +69,4 @@ class Event:
     finish_reason: FinishReason | None = None
     logprob: float = 0.0
     error: str | None = None
+    time: float = 0.0

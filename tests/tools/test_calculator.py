@@ -233,6 +233,7 @@ def test_any_text_gives_a_result_or_a_tool_error(text: str) -> None:
     assert Fraction(result) == Fraction(result) and len(result) < 100
 
 
+@settings(deadline=None)
 @given(st.fractions(max_denominator=10**9))
 def test_format_rounds_to_six_decimals(value: Fraction) -> None:
     text = format_number(value)

@@ -1,0 +1,128 @@
+"""A model that says what a test tells it to, behind the real engine and the real tokenizer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from nanohydra.chat import ChatModel
+from nanohydra.checkpoint import Loaded
+from nanohydra.engine import Engine, EngineConfig, EngineThread
+from nanohydra.model import ModelConfig
+from nanohydra.tokenizer import SPECIAL_TOKENS, Tokenizer
+
+MARKERS = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
+Script = Callable[[str], str]  # the prompt as text, markers included -> the whole answer
+
+
+class ScriptedState:
+    """Stands in for DecodingState: what each row has read."""
+
+    num_bytes = 1
+
+    def __init__(self, num_rows: int) -> None:
+        self.rows: list[list[int]] = [[] for _ in range(num_rows)]
+
+    def reset(self, row: int) -> None:
+        self.rows[row] = []
+
+    def fork(self, source: int, target: int) -> None:
+        self.rows[target] = list(self.rows[source])
+
+
+class ScriptedDecoder:
+    """Stands in for Decoder: after the last assistant marker it continues the script's answer."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, tokenizer: Tokenizer, script: Script, max_seq_len: int) -> None:
+        self.tokenizer = tokenizer
+        self.script = script
+        self.config = ModelConfig(
+            vocab_size=tokenizer.vocab_size, hidden_size=24, num_layers=1, max_seq_len=max_seq_len
+        )
+        self.prompts: list[str] = []  # every prompt that was read, in order
+        self.script_ids: dict[tuple[int, ...], list[int]] = {}
+
+    def eval(self) -> ScriptedDecoder:
+        return self
+
+    def init_state(self, num_rows: int, max_length: int) -> ScriptedState:
+        return ScriptedState(num_rows)
+
+    def hidden(self, ids_BT: Any, *, state: ScriptedState, rows: Any = None) -> Any:
+        numbers = range(len(ids_BT)) if rows is None else rows.tolist()
+        for row, ids in zip(numbers, ids_BT.tolist(), strict=True):
+            state.rows[row].extend(ids)
+        following = [self.next_id(state.rows[row]) for row in numbers]
+        return torch.tensor(following)[:, None, None].expand(-1, ids_BT.shape[1], 1)
+
+    def unembed(self, x_BD: Any) -> Any:
+        return torch.nn.functional.one_hot(x_BD[:, 0], self.config.vocab_size) * 50.0
+
+    def next_id(self, ids: list[int]) -> int:
+        marker = self.tokenizer.special_id("<|assistant|>")
+        if marker not in ids:
+            return self.tokenizer.end_id  # only a piece of a long prompt so far
+        start = len(ids) - ids[::-1].index(marker)
+        prompt = tuple(ids[:start])
+        if prompt not in self.script_ids:
+            text = self.tokenizer.decode(prompt, skip_special=False)
+            self.prompts.append(text)
+            self.script_ids[prompt] = encode_markers(self.tokenizer, self.script(text))
+        answer = self.script_ids[prompt]
+        said = len(ids) - start
+        return answer[said] if said < len(answer) else self.tokenizer.end_id
+
+
+def encode_markers(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids of a text in which markers are markers."""
+    ids: list[int] = []
+    for piece in MARKERS.split(text):
+        ids += [tokenizer.special_id(piece)] if piece in SPECIAL_TOKENS else tokenizer.encode(piece)
+    return ids
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train(
+        ["the calculator says that 3 + 4 is 7. hello there, hello."], vocab_size=300
+    )
+
+
+@pytest.fixture
+def scripted(tokenizer: Tokenizer) -> Callable[..., Loaded]:
+    """scripted(script, max_seq_len=...) -> a loaded model that follows the script."""
+
+    def make(script: Script | str, *, max_seq_len: int = 400) -> Loaded:
+        said = script if callable(script) else lambda _: script
+        model = ScriptedDecoder(tokenizer, said, max_seq_len)
+        return Loaded(
+            model=model,  # type: ignore[arg-type]
+            tokenizer=tokenizer,
+            config=model.config,
+            manifest={},
+        )
+
+    return make
+
+
+@pytest.fixture
+def chat(scripted: Callable[..., Loaded]) -> Iterator[Callable[..., ChatModel]]:
+    """chat(script, ...) -> a ChatModel over a running engine thread."""
+    threads: list[EngineThread] = []
+
+    def make(
+        script: Script | str, *, max_seq_len: int = 400, max_rows: int = 4, **rest: Any
+    ) -> ChatModel:
+        loaded = scripted(script, max_seq_len=max_seq_len)
+        threads.append(EngineThread(Engine(loaded.model, EngineConfig(max_rows=max_rows))))
+        return ChatModel(loaded, threads[-1], **rest)
+
+    yield make
+    for thread in threads:
+        thread.close()
