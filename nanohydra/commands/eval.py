@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from nanohydra.commands.options import Options, parse
+from nanohydra.commands.options import Options, parse, run_path
 from nanohydra.core.errors import UserError
+from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
+
+if TYPE_CHECKING:
+    from nanohydra.checkpoint import Loaded
+    from nanohydra.core.types import Message
+    from nanohydra.data.config import SourceConfig
+    from nanohydra.eval import EvalConfig, Likelihood, TaskResult
+
+MODEL = "model"  # folder of the weights in the folder of a run
+EVALUATION = "eval"  # folder of later reports there, beside the one that the run itself wrote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +29,24 @@ class EvalOptions(Options):
     """Options of `nanohydra eval`."""
 
     model: Path | None = None
-    """Folder of the model; the recipe's run if not given."""
+    """Folder of the model or of its run; the recipe's run if not given."""
+    tasks: str | None = None
+    """Names with commas between; the recipe's if not given, "" for none."""
+    text: Path | None = None
+    """File or folder of documents for bits per byte; the run's held-out text if not given."""
+    count: int | None = None
+    """Examples per task; 0 asks all."""
     out: Path | None = None
-    """Where the report is written; the model's folder if not given."""
+    """Where the report is written; the folder eval in the run's if not given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What was measured of a model."""
+
+    results: Mapping[str, TaskResult]
+    likelihood: Likelihood | None
+    seconds: float
 
 
 def main(words: list[str]) -> None:
@@ -27,5 +56,157 @@ def main(words: list[str]) -> None:
 
 
 def run(options: EvalOptions, recipe: Recipe) -> None:
-    """Not wired yet."""
-    raise UserError(f"nanohydra eval cannot run {recipe.name} yet ({options})")
+    """Measure the model, write the report and print the summary."""
+    from nanohydra import __version__
+    from nanohydra.checkpoint import load
+    from nanohydra.core.config import to_dict
+    from nanohydra.core.runtime import describe_machine, peak_memory_bytes, setup
+    from nanohydra.eval import RunFacts, report_run
+
+    recipe = replace(recipe, eval=chosen(options, recipe.eval))
+    check_tasks(recipe.eval)
+    folder = find_model(options.model or run_path(recipe, None))
+    runtime = setup(recipe.runtime)
+    loaded = load(folder, device=runtime.device)
+    measured = measure(loaded, recipe)
+    home = folder.parent if folder.name == MODEL else folder
+    out = options.out or (home / EVALUATION if home != folder else Path("runs") / EVALUATION)
+    facts = RunFacts(
+        name=home.resolve().name,
+        params=sum(parameter.numel() for parameter in loaded.model.parameters()),
+        peak_memory_bytes=peak_memory_bytes(runtime.device),
+        stages={"evaluation": measured.seconds},
+        configuration=loaded.manifest.get("recipe") or {"eval": to_dict(recipe.eval)},
+        machine=describe_machine(),
+        version=__version__,
+    )
+    report = report_run(
+        out,
+        facts,
+        results=measured.results,
+        likelihood=measured.likelihood,
+        targets=recipe.eval.targets,
+        metrics=home / "metrics.jsonl",
+    )
+    print_summary(report, out)
+
+
+def chosen(options: EvalOptions, config: EvalConfig) -> EvalConfig:
+    """The recipe's settings with what the options change."""
+    if options.tasks is not None:
+        names = tuple(name.strip() for name in options.tasks.split(",") if name.strip())
+        config = replace(config, tasks=names)
+    if options.count is not None:
+        config = replace(config, count=options.count, counts={})
+    return replace(config, text=options.text) if options.text is not None else config
+
+
+def check_tasks(config: EvalConfig) -> None:
+    """Raise UserError for a name that is no task, before anything slow begins."""
+    from nanohydra.tasks import TASKS
+
+    for name in (*config.tasks, *config.counts):
+        TASKS[name]
+
+
+def find_model(path: Path) -> Path:
+    """The folder of a model: the one given, or that of the run given. Raises UserError."""
+    for folder in (path, path / MODEL):
+        if (folder / "config.json").is_file():
+            return folder
+    raise UserError(f"there is no model in {path}; `nanohydra speedrun` makes one")
+
+
+def measure(loaded: Loaded, recipe: Recipe) -> Measured:
+    """Score the recipe's text and ask its tasks through the chat, tools included."""
+    from nanohydra.chat import answer_all
+    from nanohydra.eval import run_tasks
+    from nanohydra.tasks import load_task
+
+    config, begin = recipe.eval, time.perf_counter()
+    terminal = console(stderr=True)
+
+    def answer(conversations: list[tuple[Message, ...]]) -> list[list[Message]]:
+        return answer_all(loaded, conversations, max_tokens=config.max_tokens, batch=config.batch)
+
+    def show(result: TaskResult) -> None:
+        share = f"{result.accuracy:.1%} of {result.num_examples}"
+        terminal.print(f"{result.name}: {share} in {result.seconds:.0f} s")
+
+    with terminal.status("scoring text"):
+        likelihood = score_text(loaded, recipe)
+    with terminal.status(f"asking {', '.join(config.tasks)}"):
+        tasks = {name: load_task(name) for name in config.tasks}
+        results = run_tasks(tasks, answer, config, show)
+    seconds = time.perf_counter() - begin
+    return Measured(results=results, likelihood=likelihood, seconds=seconds)
+
+
+def score_text(loaded: Loaded, recipe: Recipe) -> Likelihood | None:
+    """Likelihood of the text to be scored; None if the recipe names none."""
+    from nanohydra.eval import score_documents
+
+    config, sources = recipe.eval, text_sources(recipe)
+    texts = list(islice(documents(sources), config.documents or None))
+    if not texts and config.text is None:
+        return None
+    row_length = min(config.row_length, loaded.config.max_seq_len)
+    return score_documents(
+        loaded.model,
+        loaded.tokenizer,
+        texts,
+        row_length=row_length,
+        stride=min(config.stride, row_length),
+        batch=config.batch,
+        name=", ".join(sources),
+    )
+
+
+def text_sources(recipe: Recipe) -> dict[str, SourceConfig]:
+    """The file to be scored; else what pretraining holds out; else the primer's test split."""
+    from nanohydra.data.config import SourceConfig
+
+    if recipe.eval.text is not None:
+        return {recipe.eval.text.name: SourceConfig(path=str(recipe.eval.text))}
+    corpus = recipe.data.pretrain
+    primer = {n: replace(c, split="test") for n, c in corpus.sources.items() if c.kind == "primer"}
+    return dict(corpus.heldout) or primer
+
+
+def documents(sources: Mapping[str, SourceConfig]) -> Iterator[str]:
+    """Texts of the sources' documents; conversations are left to the tasks."""
+    from nanohydra.core.types import Document
+    from nanohydra.data import open_source
+
+    for config in sources.values():
+        for record in open_source(config).records():
+            if isinstance(record, Document):
+                yield record.text
+
+
+def print_summary(report: Mapping[str, Any], out: Path) -> None:
+    """The headline numbers with their intervals and verdicts, and where the report is."""
+    from nanohydra.eval.page import outward, percent
+    from nanohydra.eval.report import HEADLINE
+
+    details = report["details"]
+    measured = [task["metric"] for task in details["tasks"].values()]
+    rows: list[tuple[object, ...]] = [("measure", "value", "95% interval", "target", "")]
+    for name in dict.fromkeys([*measured, *HEADLINE]):
+        if report[name] is None:
+            continue
+        share = name in measured
+        interval = details["intervals"].get(name, {})
+        span = " to ".join(f"{end:.4g}" for end in interval.values())
+        judged = details["targets"].get(name, {"target": "", "verdict": ""})
+        rows.append(
+            (
+                name,
+                percent(report[name]) if share else report[name],
+                outward(**interval) if share else span,
+                judged["target"],
+                judged["verdict"],
+            )
+        )
+    summary_table(report["name"], rows)
+    console().print(f"report: {out / 'report.html'}", soft_wrap=True)

@@ -26,7 +26,7 @@ class EvalConfig:
     text: a file of documents for bits per byte and perplexity; None means the run's own held-out
         text, where it has one.
     documents: how many documents of it at most; 0 means all.
-    row_length: tokens that the model sees at once, BOS included.
+    row_length: tokens that the model sees at once, BOS included; at most what it was made for.
     stride: tokens scored per window after the first; 0 means row_length (windows do not overlap).
     batch: windows per forward pass, and conversations answered at once.
     max_tokens: longest reply per turn.

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from nanohydra.core.errors import UserError
+from nanohydra.core.files import sha256
 from nanohydra.eval.stats import Interval, ratio_interval
 
 if TYPE_CHECKING:
@@ -48,10 +49,15 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringProtocol:
-    """How a likelihood was measured; two numbers compare only where these agree."""
+    """How a likelihood was measured; two numbers compare only where these agree.
+
+    text, sha256: name and hash of what was scored.
+    """
 
     row_length: int
     stride: int
+    text: str = ""
+    sha256: str = ""
     unit: str = "document"
     context: str = "BOS, then the document's own earlier tokens, in every window"
     scored: str = "every token of the text once; neither BOS nor an end token"
@@ -110,11 +116,14 @@ def score_documents(
     row_length: int,
     stride: int | None = None,
     batch: int = 16,
+    name: str = "",
 ) -> Likelihood:
     """Score documents. `stride` None or 0 means row_length; empty documents are left out.
 
+    name: what the result calls the text.
+
     The grouping into batches does not enter the result: nats are summed exactly (`math.fsum`), so
-    a model whose rows do not depend on each other scores the same for any `batch`.
+    what differs between values of `batch` is the rounding of the model's own kernels alone.
     Raises UserError for a stride outside 1..row_length, for no text, and for logits that are not
     finite.
     """
@@ -139,7 +148,12 @@ def score_documents(
         num_tokens=sum(window.scored for window in all_windows),
         num_bytes=sum(num_bytes),
         num_documents=len(texts),
-        protocol=ScoringProtocol(row_length=row_length, stride=stride),
+        protocol=ScoringProtocol(
+            row_length=row_length,
+            stride=stride,
+            text=name,
+            sha256=sha256("\0".join(texts).encode("utf-8", "surrogatepass")),
+        ),
         bits_per_byte_interval=ratio_interval(bits, num_bytes),
     )
 

@@ -133,9 +133,10 @@ def report_run(
     results: Mapping[str, TaskResult] | None = None,
     likelihood: Likelihood | None = None,
     targets: Mapping[str, float] | None = None,
+    metrics: Path | None = None,
 ) -> dict[str, Any]:
-    """Build and write the report of a run folder, with the curves of its metrics.jsonl."""
-    rows = read_metrics(folder / "metrics.jsonl")
+    """Build and write a report, with the curves of `metrics` (None: folder/metrics.jsonl)."""
+    rows = read_metrics(metrics or folder / "metrics.jsonl")
     report = build_report(
         facts,
         results=results,

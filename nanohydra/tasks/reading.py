@@ -26,12 +26,17 @@ class Reading(PrimerTask):
         if not example.meta["answerable"]:
             return float(declines(text))
         accepted = (example.answer, *example.accept)
-        right = says(text, accepted, example.meta["distractors"])
-        return float(right and not abstains(text))
+        return float(says(text, accepted, _distractors(example)) and not abstains(text))
 
     def wrong(self, example: Example) -> tuple[Message, ...]:
         """The right span beside a distractor; an answer where there is none."""
         if not example.meta["answerable"]:
             return say("It is the red one.")
-        distractors = example.meta["distractors"]
+        distractors = _distractors(example)
         return say(f"{example.answer} or {distractors[0]}." if distractors else "It does not say.")
+
+
+def _distractors(example: Example) -> list[str]:
+    """Other values of the passage; one that the right sentence holds too may be said."""
+    reference = example.meta["reference"]
+    return [other for other in example.meta["distractors"] if not says(reference, [other])]
