@@ -11,6 +11,7 @@ from nanohydra.core.errors import UserError
 from nanohydra.data.primer import DOMAINS
 from nanohydra.data.sources import SOURCES
 from nanohydra.model.config import ModelConfig
+from nanohydra.model.plan import DEVICES, count, training_bytes, training_seconds
 from nanohydra.recipe import Recipe, find_recipe, load_recipe, recipe_names
 
 SIZES = {  # parameters in millions that the name or the first line of the recipe promises
@@ -24,16 +25,6 @@ SIZES = {  # parameters in millions that the name or the first line of the recip
 }
 
 
-def num_params(config: ModelConfig) -> int:
-    """Counted on the meta device, where weights take no memory."""
-    torch = pytest.importorskip("torch")
-    from nanohydra.model import Decoder
-
-    with torch.device("meta"):
-        model = Decoder(config)
-    return sum(p.numel() for p in {id(p): p for p in model.parameters()}.values())
-
-
 def test_all_recipes_are_listed() -> None:
     assert recipe_names() == sorted(SIZES)
 
@@ -43,9 +34,21 @@ def test_recipe_loads_and_is_what_its_name_says(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     least, most = SIZES[name]
-    assert least <= num_params(recipe.model) / 1e6 <= most
+    assert least <= count(recipe.model, 1).parameters / 1e6 <= most
     assert recipe.pretrain.num_steps > 0
     assert recipe.sft is None or recipe.sft.num_steps > 0
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_recipe_fits_the_device_that_it_is_for(name: str) -> None:
+    recipe = load_recipe(name)
+    device = DEVICES["cpu" if SIZES[name][1] < 10 else "h100"]
+    for train in filter(None, (recipe.pretrain, recipe.sft)):
+        rows = train.micro_rows or train.rows_per_step
+        assert training_bytes(recipe.model, rows * train.row_length) < device.memory
+        tokens = train.num_steps * train.tokens_per_step
+        seconds = training_seconds(recipe.model, tokens, train.row_length, device)
+        assert 0 < seconds < 30 * 86400
 
 
 @pytest.mark.parametrize("name", SIZES)
