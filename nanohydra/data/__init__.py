@@ -14,7 +14,7 @@ if TYPE_CHECKING:
         SourceConfig,
     )
     from nanohydra.data.loader import Loader
-    from nanohydra.data.preparation import open_split, prepare, read_texts
+    from nanohydra.data.preparation import open_split, prepare
     from nanohydra.data.records import record_text
     from nanohydra.data.shard_writer import ShardWriter
     from nanohydra.data.shards import Shards
@@ -35,7 +35,6 @@ __all__ = [
     "open_source",
     "open_split",
     "prepare",
-    "read_texts",
     "record_text",
 ]
 _CONFIG = "nanohydra.data.config"
@@ -56,7 +55,6 @@ __getattr__ = lazy_names(
         "open_source": "nanohydra.data.sources",
         "open_split": "nanohydra.data.preparation",
         "prepare": "nanohydra.data.preparation",
-        "read_texts": "nanohydra.data.preparation",
         "record_text": "nanohydra.data.records",
     },
 )

@@ -6,6 +6,7 @@ The folder that comes out holds `train/NAME` and `valid/NAME`, each a folder of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,6 @@ from nanohydra.core.types import Document, Record
 from nanohydra.data.clean.cleaner import Cleaner
 from nanohydra.data.config import CleanConfig, HoldOut, SourceConfig
 from nanohydra.data.hold_out import Split, assign
-from nanohydra.data.records import record_text
 from nanohydra.data.shard_writer import ShardWriter
 from nanohydra.data.shards import Shards
 from nanohydra.data.sources import Source, open_source
@@ -28,6 +28,8 @@ from nanohydra.tokenizer import Tokenizer, render
 REPORT = "report.json"
 _CHUNK_RECORDS = 512
 _CHUNK_CHARACTERS = 1 << 21
+
+_NAME = re.compile(r"\w[\w.-]*")
 
 Progress = Callable[[int, int], None]  # records read and tokens written so far
 
@@ -47,14 +49,18 @@ def prepare(
 
     heldout: named sources that are for validation only. They are read first, so that a training
         record that duplicates one of them is dropped where `clean` drops duplicates.
-    valid_fraction, hold_out: share of `sources` to hold out besides, see `hold_out.assign`.
+    valid_fraction, hold_out: share of `sources` to hold out instead, see `hold_out.assign`.
     Raises UserError for what cannot be read, a source of which nothing is left, and a hold-out
     that is asked for and gets no record.
     """
     assert sources, "no sources"
+    assert not (heldout and valid_fraction), "both would write valid/NAME"
     _check_target(out_dir)
     cleaner = Cleaner(clean)
     held = dict(heldout or {})
+    for name in (*sources, *held):
+        if not _NAME.fullmatch(name):
+            raise UserError(f"source name {name!r} becomes a folder; use letters, digits, . _ -")
     with atomic_path(out_dir) as folder:
         folder.mkdir()
         job = _Job(folder, tokenizer, cleaner, progress)
@@ -90,12 +96,6 @@ def open_split(folder: Path, split: Split, *, fingerprint: str | None = None) ->
     return {path.name: Shards(path, fingerprint=fingerprint) for path in paths}
 
 
-def read_texts(sources: Iterable[SourceConfig]) -> Iterator[str]:
-    """The text of every record, uncleaned; what a tokenizer is trained on."""
-    for config in sources:
-        yield from map(record_text, open_source(config).records())
-
-
 class _Job:
     """Writes source after source into one folder and keeps the account."""
 
@@ -114,7 +114,11 @@ class _Job:
     def run(self, name: str, config: SourceConfig, *, fraction: float, how: HoldOut) -> None:
         """Read one source to its end. Raises UserError if nothing is left of it."""
         source = open_source(config)
-        account: dict[str, Any] = {"name": name, "config": to_dict(config)}
+        account: dict[str, Any] = {
+            "name": name,
+            "heldout": fraction >= 1,
+            "config": to_dict(config),
+        }
         with ExitStack() as stack:
             writers: dict[Split, ShardWriter] = {}
             split_records = assign(self._kept(source), fraction=fraction, how=how)

@@ -8,18 +8,12 @@ from typing import Any
 
 from nanohydra.core.types import Conversation, Document, Message, Record
 from nanohydra.data.reading import repair
+from nanohydra.tokenizer.template import record_texts
 
 
 def record_text(record: Record) -> str:
     """All the text of a record: a document's, or a conversation's turns on lines of their own."""
-    if isinstance(record, Conversation):
-        return "\n".join(filter(None, map(_turn_text, record.messages)))
-    return record.text
-
-
-def _turn_text(message: Message) -> str:
-    calls = [f"{call.name} {dict(call.arguments)}" for call in message.tool_calls]
-    return "\n".join(filter(None, [message.content, *calls]))
+    return "\n".join(filter(None, record_texts(record)))
 
 
 def repair_record(record: Record) -> tuple[Record, int]:

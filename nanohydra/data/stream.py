@@ -19,6 +19,7 @@ from nanohydra.data.packing import Piece
 from nanohydra.data.shards import Shards
 
 _BLOCK = 1024
+_SHIFTED_ROWS = 8  # a document of so many rows hardly suffers from one more cut
 
 
 class Stream:
@@ -27,7 +28,7 @@ class Stream:
     seed: shuffle each epoch, endlessly; None = one epoch in stored order.
     packing "crop": a record longer than a row gives several pieces. In stored order they follow
     each other; shuffled, each is drawn for itself, because a corpus of a few long documents would
-    else be read from front to back, and the first cut moves from epoch to epoch.
+    else be read from front to back, and the cuts of a very long one move from epoch to epoch.
     packing "pad": a record longer than a row loses its end, or is dropped if no target is left.
     """
 
@@ -132,7 +133,7 @@ class Stream:
         if self._seed is not None:
             rng = np.random.default_rng([self._seed, zlib.crc32(self.name.encode()), self.epoch])
         if self._packing == "crop" and int(lengths.max()) > row:
-            long = lengths > row
+            long = lengths >= _SHIFTED_ROWS * row
             if rng is not None:
                 self._first[long] = rng.integers(1, row + 1, int(long.sum()))
             more = -(-(lengths - self._first) // row)

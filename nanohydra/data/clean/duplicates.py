@@ -38,7 +38,7 @@ class NearDuplicates:
         try:
             from datasketch import MinHash, MinHashLSH
         except ImportError:
-            raise UserError("near_duplicates needs datasketch: pip install datasketch") from None
+            raise UserError("near_duplicates needs datasketch: pip install nanohydra[hf]") from None
         self.threshold = threshold
         self.ngram_words = ngram_words
         self._empty = MinHash(num_perm=num_perm, seed=1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
+from typing import Any
 
 from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
@@ -18,13 +20,9 @@ class LanguageFilter:
     """
 
     def __init__(self, languages: Collection[str], *, min_probability: float = 0.5) -> None:
-        try:
-            from py3langid.langid import MODEL_FILE, LanguageIdentifier
-        except ImportError:
-            raise UserError("languages needs py3langid: pip install py3langid") from None
         self.languages = frozenset(languages)
         self.min_probability = min_probability
-        self._model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        self._model = _classifier()
         known = set(self._model.labels)
         for language in sorted(self.languages - known):
             raise UserError(f"unknown language {language!r}; {suggest(language, known)}")
@@ -35,3 +33,12 @@ class LanguageFilter:
         if language not in self.languages:
             return f"language {language}"
         return "language unsure" if probability < self.min_probability else None
+
+
+@functools.cache  # reading the model takes seconds
+def _classifier() -> Any:
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:
+        raise UserError("languages needs py3langid: pip install nanohydra[hf]") from None
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
