@@ -14,7 +14,7 @@ GIRLS = tuple(
     """Ada Agnes Alice Alma Amy Ana Anita Anna Aria Astrid Ava Beth Bella Betty Carla Carmen Cara
     Celia Chloe Clara Cora Daisy Dana Daria Diana Dora Edith Elena Ella Elsa Emily Emma Erin Esther
     Eva Eve Fatima Fay Fiona Flora Freya Gina Gloria Grace Greta Hana Hanna Hazel Heidi Helen Holly
-    Ida Ines Ingrid Irene Iris Isla Ivy Jade Jana Jane Jenny Jill Joan Joy Judy Julia June Kara
+    Ida Ines Ingrid Irene Iris Isla Ivy Jade Jana Jane Jenny Jill Joan Joy Judy Julia Kara
     Karen Kate Kim Kira Lana Lara Laura Lea Lena Lia Lily Lina Linda Lisa Liv Lola Lucy Luna Lydia
     Mabel Maggie Mara Maria Marta Mary Maya Meg Mia Mila Milly Mina Mira Molly Mona Nadia Nancy
     Nell Nina Nora Olga Olive Olivia Paula Pam Penny Petra Pia Polly Rita Rosa Rose Ruby Ruth Sally
@@ -37,9 +37,9 @@ BOYS = tuple(
 CITIES = tuple(
     """Paris London Rome Berlin Madrid Vienna Oslo Lisbon Athens Cairo Delhi Tokyo Boston Chicago
     Dallas Denver Miami Austin Phoenix Moscow Warsaw Prague Dublin Bern Geneva Milan Venice Naples
-    Florence Munich Hamburg Bonn Cologne Lyon Nice Toulouse Bristol Leeds York Oxford Cambridge
+    Florence Munich Hamburg Bonn Cologne Lyon Toulouse Bristol Leeds York Oxford Cambridge
     Sydney Perth Lima Quito Havana Nairobi Lagos Tunis Mumbai Osaka Seoul Hanoi Manila Jakarta
-    Toronto Montreal Ottawa Helsinki Stockholm Bergen Kiev Sofia Budapest Zurich""".split()
+    Toronto Montreal Ottawa Helsinki Stockholm Bergen Kiev Budapest Zurich""".split()
 )
 
 

@@ -35,6 +35,7 @@ BY_SUBJECT: dict[str, tuple[Relation, ...]] = {
 # people stand for most of the subjects of real questions
 SUBJECT_KINDS = ("person",) * 14 + ("object",) * 3 + ("town",) * 2 + ("event", "beast")
 UNANSWERABLE_SHARE = 0.1
+SAME_NOUN = 0.25  # share of passages whose things differ by their adjective alone
 
 POOLS: dict[str, tuple[str, ...]] = {
     "job": words.JOBS, "food": words.FOODS, "drink": words.DRINKS, "pet": words.PETS,
@@ -165,18 +166,23 @@ class Passage:
             return self.shared[kind]
         for _ in range(80):
             value = self._candidate(kind)
-            mark = f"{kind} {value}" if kind in RANGES else value
-            clash = kind == "thing" and self.thing_mode >= 0.25 and value.split()[-1] in self.taken
-            if mark not in self.taken and not clash:
+            marks = self._marks(kind, value)
+            if not marks & self.taken:
                 break
         else:
             raise _Exhausted(kind)
-        self.taken.add(mark)
-        if kind == "thing":
-            self.taken.add(value.split()[-1])
+        self.taken |= marks
         if kind in ("count_noun", "clothing") and self.rng.random() < 0.5:
             self.shared[kind] = value
         return value
+
+    def _marks(self, kind: str, value: str) -> set[str]:
+        """What may not come again once the value is drawn: itself, and a thing's noun."""
+        if kind in RANGES:
+            return {f"{kind} {value}"}
+        if kind == "spot" or (kind == "thing" and self.thing_mode >= SAME_NOUN):
+            return {value, value.split()[-1]}
+        return {value}
 
     def _candidate(self, kind: str) -> str:
         rng = self.rng
@@ -200,7 +206,7 @@ class Passage:
         """A thing with an adjective; in some passages all share the noun or the adjective."""
         rng = self.rng
         pool = words.COLOURS if rng.random() < 0.7 else words.SIZES
-        if self.thing_mode < 0.25:
+        if self.thing_mode < SAME_NOUN:
             noun = self.shared.setdefault("_noun", rng.choice(words.THINGS))
             return f"{rng.choice(words.COLOURS)} {noun}"
         if self.thing_mode < 0.45:
