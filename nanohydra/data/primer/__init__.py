@@ -26,6 +26,7 @@ DOMAINS = Table(
         "facts": "nanohydra.data.primer.facts:Facts",
         "taught": "nanohydra.data.primer.facts:Taught",
         "abstain": "nanohydra.data.primer.abstain:Abstain",
+        "mixed": "nanohydra.data.primer.mixed:Mixed",
         "known": "nanohydra.data.primer.abstain:Known",
     },
 )
@@ -40,6 +41,7 @@ DEFAULT_COUNTS: Mapping[str, int] = {
     "facts": 30_000,
     "taught": 8_000,
     "abstain": 12_000,
+    "mixed": 8_000,
 }
 
 

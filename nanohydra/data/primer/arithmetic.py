@@ -25,6 +25,8 @@ from nanohydra.data.primer.craft import (
 from nanohydra.data.primer.wordings_arithmetic import (
     BARE,
     BARE_ANSWERS,
+    NAMED_TEST,
+    NAMED_TRAIN,
     NESTED,
     NO_ZERO,
     PROBLEMS_TEST,
@@ -104,8 +106,13 @@ def _bare_pair(rng: Random, op: str) -> tuple[str, str]:
         if rng.random() < 0.1:
             a, b = _number(rng, 3), rng.choice((3, 6, 7, 9, 11, 12, 13))
         return str(a), str(b)
-    if rng.random() < 0.08:
+    roll = rng.random()
+    if roll < 0.08:
         return _decimal(rng), _decimal(rng) if rng.random() < 0.5 else str(_number(rng, 2))
+    if roll < 0.11:
+        return str(_number(rng, 6)), str(_number(rng, 5))
+    if roll < 0.13 and op == "+":
+        return f"-{_number(rng, 2)}", str(_number(rng, 3))
     return str(_number(rng)), str(_number(rng))
 
 
@@ -172,6 +179,35 @@ def nested(rng: Random, split: Split) -> Problem:
     return Problem(question, text, result, f"The answer is {result}.", "nested")
 
 
+def named(rng: Random, split: Split) -> Problem:
+    """Percent, half, double, square, and chains of three numbers."""
+    wording, form, answer = rng.choice(NAMED_TRAIN if split == "train" else NAMED_TEST)
+    while True:
+        slots = {"a": _number(rng, 2), "b": _number(rng, 3) + 1, "c": _number(rng, 2)}
+        expression = form.format_map(slots)
+        value = _evaluate(expression)
+        if _is_short(value) and _in_split(expression, split) and _pairs_fit(expression, split):
+            break
+    result = format_number(value)
+    final = answer.format(**slots, r=result)
+    return Problem(wording.format_map(slots), expression, result, final, "named")
+
+
+def _evaluate(expression: str) -> Fraction:
+    """The value of at most three numbers in a row whose products stand first."""
+    first, *rest = expression.split()
+    value = Fraction(first)
+    for op, number in zip(rest[::2], rest[1::2], strict=True):
+        value = compute(str(value), op, number)
+    return value
+
+
+def _pairs_fit(expression: str, split: Split) -> bool:
+    """Whether the calculation that comes first is on the split's side."""
+    a, op, b = expression.split()[:3]
+    return _in_split(pair_key(a, op, b), split)
+
+
 def by_zero(rng: Random, split: Split) -> Problem:
     """A division by zero: the tool answers with an error, the assistant explains."""
     while True:
@@ -185,9 +221,11 @@ def by_zero(rng: Random, split: Split) -> Problem:
 def problem(rng: Random, split: Split) -> Problem:
     """A random problem of any kind but division by zero."""
     roll = rng.random()
-    if roll < 0.5:
+    if roll < 0.47:
         return story(rng, split)
-    return bare(rng, split) if roll < 0.92 else nested(rng, split)
+    if roll < 0.86:
+        return bare(rng, split)
+    return nested(rng, split) if roll < 0.93 else named(rng, split)
 
 
 def turns(item: Problem, number: int = 1) -> tuple[Message, ...]:

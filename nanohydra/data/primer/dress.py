@@ -39,7 +39,7 @@ def _roughen(message: Message, rng: Random) -> Message:
     text = message.content
     roll = rng.random()
     if roll < NO_STOP_SHARE and text[-1:] in ".?!" and len(text) > 3:
-        return replace(message, content=text[:-1])
+        return replace(message, content=text[:-1].rstrip())
     first = text.partition(" ")[0]
     if roll > 1 - NO_CAPITAL_SHARE and first in OPENING_WORDS:
         return replace(message, content=text[0].lower() + text[1:])

@@ -12,9 +12,16 @@ from nanohydra.core.types import Conversation, Record
 from nanohydra.data.primer.craft import Example, Split, dialogue, document, fill, user
 from nanohydra.data.primer.wordings_abstain import ABSTENTIONS
 from nanohydra.data.primer.wordings_facts import FRAMES
-from nanohydra.data.primer.wordings_facts2 import ACKNOWLEDGE, TEACH
+from nanohydra.data.primer.wordings_facts2 import ACKNOWLEDGE, CORRECT, TEACH
 from nanohydra.data.primer.wordings_personal import PERSONAL
-from nanohydra.data.primer.world import Fact, all_facts, bare, by_subject, new_facts
+from nanohydra.data.primer.world import (
+    Fact,
+    all_facts,
+    bare,
+    by_subject,
+    make_object,
+    new_facts,
+)
 
 FRAME_SHARE = 0.35
 BACK_SHARE = 0.12
@@ -81,6 +88,25 @@ def personal_turns(rng: Random, split: Split) -> list[str]:
     return turns
 
 
+def correction_turns(rng: Random, split: Split) -> list[str]:
+    """A fact is told, then told otherwise, or a known one is; the last word counts."""
+    turns: list[str] = []
+    if rng.random() < 0.5:
+        old = rng.choice(all_facts())
+        if rng.random() < 0.5:
+            turns += [question(old, rng, split), answer(old)]
+    else:
+        old = rng.choice(new_facts(rng, split))
+        said = statement(old, rng, split)
+        turns += [TEACH.pick(rng, split).format(f=said), rng.choice(ACKNOWLEDGE)]
+    new = Fact(old.subject, old.relation, make_object(rng, old.relation, split))
+    said = CORRECT.pick(rng, split).format(f=statement(new, rng, split))
+    turns += [said, rng.choice(ACKNOWLEDGE)]
+    if rng.random() < 0.2:
+        turns += random_turn(rng, split)
+    return [*turns, question(new, rng, split), answer(new)]
+
+
 class Facts:
     """The domain `facts`: what is known for good."""
 
@@ -128,6 +154,8 @@ class Taught:
         """Teaching turns, then questions about them, about known facts and about neither."""
         if rng.random() < 0.3:
             return dialogue(personal_turns(rng, split), self.source)
+        if rng.random() < 0.15:
+            return dialogue(correction_turns(rng, split), self.source)
         turns, told = self._teach(rng, split)
         asked = rng.sample(told, min(len(told), rng.randint(1, 3)))
         for fact in asked:

@@ -29,6 +29,11 @@ from nanohydra.data.primer.wordings_greetings import (
 )
 
 
+def small_talk(rng: Random, split: Split, intent: Intent | None = None) -> tuple[str, str]:
+    """One thing said and its reply, of an intent or of any."""
+    return _turn(intent or rng.choice(SIMPLE), rng, split)
+
+
 def _turn(intent: Intent, rng: Random, split: Split) -> tuple[str, str]:
     slots = {"x": rng.choice(HOBBIES)}
     said = intent.says.pick(rng, split).format_map(slots)

@@ -69,7 +69,10 @@ SURNAME_ENDS = (
     "lling", "ssen", "ckett", "dd",
 )  # fmt: skip
 # a syllable that reads as a rude or an everyday word has no place in a name
-UNWANTED = ("fuk", "shit", "tit", "fag", "nig", "kok", "sex", "pus", "dik", "nazi", "slut", "poo")
+UNWANTED = (
+    "fuk", "fuck", "shit", "tit", "fag", "nig", "kok", "kock", "sex", "puss", "dik", "dick", "nazi",
+    "hitl", "slut", "poo", "piss", "suck", "rape", "gay", "jew", "homo", "turd", "butt", "kum",
+)  # fmt: skip
 
 
 def _root(rng: Random, syllables: int, coda: float) -> str:

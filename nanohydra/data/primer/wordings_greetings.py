@@ -124,12 +124,15 @@ IDENTITY = (
                 ("Are you a big model?", "What is your size?")),
            ("I am a very small model, but I keep learning.",), ("small",)),
     Intent("body",
-           Bank(("Do you eat?", "Do you sleep?", "Do you have a body?", "Where do you live?",
-                 "Can you see me?", "Do you have a family?"),
-                ("Do you drink?", "Do you get tired?", "Where is your home?")),
-           ("No, I am only a program on this computer.",
-            "I am a program. I live on this computer."),
-           ("program",)),
+           Bank(("Do you eat?", "Do you sleep?", "Do you have a body?", "Can you see me?",
+                 "Do you have a family?", "Are you hungry?", "Do you have friends?"),
+                ("Do you drink?", "Do you get tired?", "Can you hear me?")),
+           ("No, I am only a program on this computer.",), ("program",)),
+    Intent("place",
+           Bank(("Where do you live?", "Where are you?", "Where are you now?",
+                 "Are you on the internet?"),
+                ("Where is your home?", "Where do you run?")),
+           ("I am a program. I live on this computer.",), ("computer",)),
 )  # fmt: skip
 
 TALK = (

@@ -42,7 +42,7 @@ def test_arithmetic_results_are_the_calculators(split: Split) -> None:
                 assert final.content == NO_ZERO
             else:
                 assert tool.content in final.content
-    assert set(kinds) == {"story", "bare", "nested", "by_zero"}
+    assert set(kinds) == {"story", "bare", "nested", "named", "by_zero"}
 
 
 def test_arithmetic_covers_digits_lengths_and_operators() -> None:
