@@ -31,11 +31,15 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage of the run, with where it lies on the axes of the whole run."""
+    """One stage of the run, with where it lies on the axes of the whole run.
+
+    seconds: None if the file does not say. tokens_per_second: over the whole stage where tokens
+    and time are known, else the median of what was logged.
+    """
 
     name: str
     steps: int
-    seconds: float
+    seconds: float | None
     first_step: float
     first_second: float
     tokens: int | None = None
@@ -79,7 +83,7 @@ def trace_curves(rows: Iterable[Row]) -> Curves:
     step_offset = seconds_offset = 0.0
     for name, stage_rows in _by_stage(rows).items():
         last_step = stage_rows[-1]["step"]
-        times = [_number(row.get("seconds")) or 0.0 for row in stage_rows]
+        times = _filled(_number(row.get("seconds")) for row in stage_rows)
         # A counter that starts anew is moved behind what came before; a continued one is not.
         step_start = step_offset if stage_rows[0]["step"] < step_offset else 0.0
         time_start = seconds_offset if times[0] < seconds_offset else 0.0
@@ -105,16 +109,17 @@ def _stage(
 ) -> Stage:
     losses = _values(rows, "loss")
     validation = _values(rows, "val_loss")
-    speeds = _values(rows, "tokens_per_second")
     totals = _values(rows, "tokens")
+    speed = totals[-1] / seconds if totals and seconds else None
+    speeds = _values(rows, "tokens_per_second")
     return Stage(
         name=name,
         steps=steps,
-        seconds=seconds,
+        seconds=seconds or None,
         first_step=at_step,
         first_second=at_second,
         tokens=round(totals[-1]) if totals else None,
-        tokens_per_second=_median(speeds),
+        tokens_per_second=speed or _median(speeds),
         first_loss=losses[0] if losses else None,
         last_loss=_mean(losses[-10:]),
         last_val_loss=validation[-1] if validation else None,
@@ -134,6 +139,14 @@ def _by_stage(rows: Iterable[Row]) -> dict[str, list[dict[str, Any]]]:
 
 def _values(rows: Sequence[Row], name: str) -> list[float]:
     return [number for row in rows if (number := _number(row.get(name))) is not None]
+
+
+def _filled(values: Iterable[float | None]) -> list[float]:
+    """Each value, or where it is missing the one before; 0 at the start."""
+    filled = [0.0]
+    for value in values:
+        filled.append(filled[-1] if value is None else value)
+    return filled[1:]
 
 
 def _number(value: object) -> float | None:

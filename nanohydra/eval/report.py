@@ -26,6 +26,7 @@ HEADLINE = (
     "known_accuracy",
     "bits_per_byte",
     "perplexity",
+    "pretrained_bits_per_byte",
     "train_seconds",
     "tokens_per_second",
     "params",
@@ -40,6 +41,7 @@ class RunFacts:
 
     stages: seconds by name of what the metrics file does not time (tokenizer, data, eval, ...).
     train_seconds: training alone; None takes the sum of the stages in the metrics file.
+    pretrained: likelihood of the same text before fine-tuning, where the run has both models.
     """
 
     name: str
@@ -50,6 +52,7 @@ class RunFacts:
     configuration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     machine: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     version: str = ""
+    pretrained: Likelihood | None = None
 
 
 def build_report(
@@ -73,6 +76,8 @@ def build_report(
         numbers["perplexity"] = likelihood.perplexity
         if likelihood.bits_per_byte_interval is not None:
             intervals["bits_per_byte"] = dataclasses.asdict(likelihood.bits_per_byte_interval)
+    if facts.pretrained is not None:
+        numbers["pretrained_bits_per_byte"] = facts.pretrained.bits_per_byte
     return {
         "format": FORMAT,
         "name": facts.name,
@@ -87,6 +92,7 @@ def build_report(
             },
             "tasks": {name: dataclasses.asdict(result) for name, result in results.items()},
             "likelihood": dataclasses.asdict(likelihood) if likelihood else None,
+            "pretrained": dataclasses.asdict(facts.pretrained) if facts.pretrained else None,
             "training": [dataclasses.asdict(stage) for stage in curves.stages],
             "stages": dict(facts.stages),
             "configuration": dict(facts.configuration),
@@ -151,11 +157,13 @@ def report_run(
 def _training_numbers(facts: RunFacts, curves: Curves) -> dict[str, Any]:
     """What the run cost. Tokens per second is over the whole of training, not its best moment."""
     seconds = facts.train_seconds
-    if seconds is None and curves.stages:
-        seconds = sum(stage.seconds for stage in curves.stages)
-    timed = [(s.tokens_per_second, s.seconds) for s in curves.stages if s.tokens_per_second]
-    whole = sum(duration for _, duration in timed)
-    speed = sum(rate * duration for rate, duration in timed) / whole if whole else None
+    times = [stage.seconds for stage in curves.stages if stage.seconds is not None]
+    if seconds is None and times and len(times) == len(curves.stages):
+        seconds = sum(times)
+    timed = [(s.tokens_per_second, s.seconds) for s in curves.stages]
+    known = [(rate, time) for rate, time in timed if rate is not None and time is not None]
+    whole = sum(time for _, time in known)
+    speed = sum(rate * time for rate, time in known) / whole if whole else None
     peaks = [point.value for point in curves.of("peak_memory_bytes")]
     if facts.peak_memory_bytes is not None:
         peaks.append(facts.peak_memory_bytes)

@@ -47,7 +47,7 @@ class Rows:
 
 
 class KeyValueState:
-    """Keys and values of one attention layer, two tensors (rows, kv_heads, max_length, head_dim)."""
+    """Keys and values of an attention layer, each (rows, kv_heads, max_length, head_dim)."""
 
     def __init__(self, keys_NHLK: Tensor, values_NHLK: Tensor) -> None:
         self.keys_NHLK = keys_NHLK
