@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nanohydra.commands.options import Options, parse
-from nanohydra.core.errors import UserError
+from nanohydra.commands.options import Options, parse, run_path
 from nanohydra.recipe import Recipe
+
+if TYPE_CHECKING:
+    from nanohydra.training import TrainResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +28,24 @@ class PretrainOptions(Options):
 def main(words: list[str]) -> None:
     """Run `nanohydra pretrain`."""
     call = parse(PretrainOptions, words, prog="pretrain", description=__doc__)
-    run(call.options, call.recipe)
+    command = " ".join(["nanohydra pretrain", *(w for w in words if w != "--resume"), "--resume"])
+    run(call.options, call.recipe, command=command)
 
 
-def run(options: PretrainOptions, recipe: Recipe) -> None:
-    """Not wired yet."""
-    raise UserError(f"nanohydra pretrain cannot run {recipe.name} yet ({options})")
+def run(
+    options: PretrainOptions, recipe: Recipe, *, command: str = "nanohydra pretrain --resume"
+) -> TrainResult:
+    """Make what is missing of tokenizer and data, train, and save the model.
+
+    command: what to type to go on after an interruption.
+    """
+    from nanohydra.commands.stages import Stage, run_tokenizer, train_stage, with_data
+    from nanohydra.core.runtime import setup
+    from nanohydra.model import Decoder
+
+    recipe = with_data(recipe, "pretrain", options.data)
+    folder = run_path(recipe, options.out)
+    runtime = setup(recipe.runtime)
+    tokenizer = run_tokenizer(recipe, folder)
+    stage = Stage(name="pretrain", recipe=recipe, folder=folder, command=command)
+    return train_stage(stage, Decoder(recipe.model), tokenizer, runtime, resume=options.resume)

@@ -32,6 +32,11 @@ class Checkpointer:
         saved = self.saved()
         return saved[-1] if saved else None
 
+    def latest_step(self) -> int:
+        """How many steps the newest state has done, 0 if there is none."""
+        latest = self.latest()
+        return int(latest.name[5:]) if latest else 0
+
     def save(self, step: int, tensors: Mapping[str, Tensor], meta: dict[str, Any]) -> Path:
         """Write a state, then drop those that are too old."""
         self.folder.mkdir(parents=True, exist_ok=True)

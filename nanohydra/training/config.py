@@ -67,6 +67,8 @@ class TrainConfig:
         for name in ("decay_fraction", "lr_floor", "muon_momentum"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"train.{name} must be in [0, 1], not {getattr(self, name)}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"train.betas must be in [0, 1), not {self.betas}")
 
     @property
     def tokens_per_step(self) -> int:

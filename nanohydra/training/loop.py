@@ -27,7 +27,12 @@ from nanohydra.training.hooks import Hook, Moment, overriding
 from nanohydra.training.metrics import Meter
 from nanohydra.training.optimizers import Optimizers
 from nanohydra.training.precision import Weights
-from nanohydra.training.process import StopRequest, no_garbage_collection, stop_on_signals
+from nanohydra.training.process import (
+    StopRequest,
+    freed_memory_kept,
+    no_garbage_collection,
+    stop_on_signals,
+)
 from nanohydra.training.schedule import lr_factor
 from nanohydra.training.state import pack, random_state, set_random_state, unpack
 
@@ -50,7 +55,11 @@ class Loader(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """How a run ended. loss: mean of the last logged steps; seconds include resumed parts."""
+    """How a run ended.
+
+    loss: mean over the last logged steps. seconds: of all parts of a resumed run. metrics: the
+    last ones of every name, validation included.
+    """
 
     step: int
     num_steps: int
@@ -58,6 +67,7 @@ class TrainResult:
     tokens: int
     seconds: float
     stopped: Literal["finished", "time", "SIGINT", "SIGTERM"]
+    metrics: Mapping[str, float]
 
     @property
     def tokens_per_second(self) -> float:
@@ -97,7 +107,7 @@ def train(
         was_training = model.training
         model.train()
         try:
-            with stop_on_signals() as stop, no_garbage_collection():
+            with stop_on_signals() as stop, no_garbage_collection(), freed_memory_kept():
                 return run.to_the_end(stop)
         finally:
             model.train(was_training)
@@ -127,13 +137,14 @@ class _Run:
         self.optimizers = Optimizers(weights, config)
         self.guard = Guard(config)
         self.step, self.tokens = 0, 0
+        self.metrics: dict[str, float] = {}
         self.seconds_before = 0.0  # of the runs that this one continues
         self.started = time.monotonic()
         self.masters, self.grads = dict(weights.named_masters()), dict(weights.named_grads())
         self.mixers, self.penalties = overriding(hooks, "mix"), overriding(hooks, "penalty")
         self.after_backward = overriding(hooks, "after_backward")
         self.after_step = overriding(hooks, "after_step")
-        self.meter = Meter(model, runtime.device)
+        self.meter = Meter(model, config.row_length, runtime.device)
         self.hidden = cast(Any, model).hidden
         on = runtime.device.startswith("cuda") if config.compile == "auto" else None
         if on or config.compile == "on":
@@ -156,11 +167,15 @@ class _Run:
 
     def to_the_end(self, stop: StopRequest) -> TrainResult:
         """All steps that are left, or those until a signal or the end of the time budget."""
+        self.started = time.monotonic()
         for hook in self.hooks:
             hook.begin_task(self.moment())
         batches = iter(self.loader)
         while self.step < self.num_steps and self.progress < 1.0 and not stop.signal_name:
-            self.one_step(next(batches))
+            batch = next(batches, None)
+            if batch is None:
+                raise UserError(f"the data ended after step {self.step} of {self.num_steps}")
+            self.one_step(batch)
             self.due_work(last=self.step == self.num_steps or self.progress >= 1.0)
         stopped: Any = "finished" if self.step >= self.num_steps else stop.signal_name or "time"
         if stopped in ("finished", "time"):
@@ -175,6 +190,7 @@ class _Run:
             tokens=self.tokens,
             seconds=self.seconds,
             stopped=stopped,
+            metrics=self.metrics,
         )
 
     def one_step(self, batch: Batch) -> None:
@@ -187,20 +203,20 @@ class _Run:
             for hook in self.after_backward:
                 hook.after_backward(self.moment())
             norm = self.weights.grad_norm()
-            values = torch.stack([loss, norm]).tolist()  # the one wait for the device
-            self.guard.check(self.step + 1, *values, self.last_good())
-            if self.config.clip_norm and values[1] > self.config.clip_norm:
-                self.weights.scale_grads(self.config.clip_norm / values[1])
+            loss_nats, grad_norm = torch.stack([loss, norm]).tolist()  # the one wait for the device
+            self.guard.check(self.step + 1, loss_nats, grad_norm, self.last_good())
+            if self.config.clip_norm and grad_norm > self.config.clip_norm:
+                self.weights.scale_grads(self.config.clip_norm / grad_norm)
             self.optimizers.step(factor)
             self.weights.refresh()
         self.step += 1
         num_tokens = int((batch.segments_BT >= 0).sum())
         self.tokens += num_tokens
-        self.meter.add(values[0], values[1], factor * self.config.main_lr, num_tokens)
+        self.meter.add(loss_nats, grad_norm, factor * self.config.main_lr, num_tokens)
         for hook in self.after_step:
             hook.after_step(self.moment())
         if self.on_step:
-            self.on_step(self.step, values[0])
+            self.on_step(self.step, loss_nats)
 
     def backward(self, batch: Batch) -> Tensor:
         """Collect the gradient of the mean loss over all targets of the step; that loss."""
@@ -238,11 +254,13 @@ class _Run:
         metrics: dict[str, float] = {}
         if last or self.step % config.log_every == 0:
             metrics |= self.meter.read()
+            metrics |= {"tokens": float(self.tokens), "seconds": self.seconds}
         with self.meter.paused():
             if self.validate and due(self.step, config.validate_every, last):
                 with self.evaluating():
                     metrics |= self.validate()
-            if metrics and self.tracker:
+            self.metrics |= metrics
+            if metrics and self.tracker is not None:
                 self.tracker.log(self.step, metrics)
             if self.sample and due(self.step, config.sample_every, last):
                 with self.evaluating():

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from nanohydra.core.runtime import peak_memory_bytes
-from nanohydra.training.groups import kind_of
+from nanohydra.model.config import ModelConfig
+from nanohydra.model.plan import count
 
 # Dense bfloat16 matrix throughput in FLOP/s, by a part of the device's name (data sheets).
 PEAK_FLOPS = {
@@ -31,25 +32,17 @@ def peak_flops(device: str) -> float | None:
     return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
 
 
-def training_flops_per_token(model: nn.Module) -> float:
-    """6 per weight that takes part in a matrix product (arXiv 2001.08361); no attention scores.
-
-    A tied embedding counts once, as the head; an untied one is a look-up and does not count.
-    """
-    named = dict(model.named_parameters())
-    kinds = {name: kind_of(name, parameter) for name, parameter in named.items()}
-    vocabulary = "head" if "head" in kinds.values() else "embedding"
-    return 6.0 * sum(p.numel() for n, p in named.items() if kinds[n] in ("matrix", vocabulary))
-
-
 class Meter:
     """Averages over the steps since it was last read."""
 
-    def __init__(self, model: nn.Module, device: str) -> None:
+    def __init__(self, model: nn.Module, row_length: int, device: str) -> None:
         self.device = device
         self.last_loss = float("nan")
-        peak = peak_flops(device)
-        self.mfu_per_token = training_flops_per_token(model) / peak if peak else None
+        self.mfu_per_token = 0.0
+        peak, config = peak_flops(device), getattr(model, "config", None)
+        if peak and isinstance(config, ModelConfig):
+            # A backward pass is two forward passes' worth of products.
+            self.mfu_per_token = 3 * count(config, row_length).flops_per_token / peak
         self._clear()
 
     def _clear(self) -> None:

@@ -66,8 +66,10 @@ class Muon:
             nesterov = stack.grad.lerp_(momentum, self.momentum)
             if self.weight_decay:
                 stack.master.mul_(1.0 - lr * self.weight_decay)
-            parts = (t.split(stack.splits, dim=1) for t in (stack.master, nesterov))
-            for master_KRC, update_KRC in zip(*parts, strict=True):
+            masters, updates = (
+                torch.split(t, list(stack.splits), dim=1) for t in (stack.master, nesterov)
+            )
+            for master_KRC, update_KRC in zip(masters, updates, strict=True):
                 # Keeps the size of the change of an output the same for every shape.
                 scale = max(1.0, master_KRC.shape[1] / master_KRC.shape[2]) ** 0.5
                 master_KRC.add_(orthogonalize(update_KRC, self.dtype), alpha=-lr * scale)

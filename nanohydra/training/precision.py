@@ -123,7 +123,8 @@ class Weights:
     def grad_norm(self) -> Tensor:
         """Global 2-norm of the collected gradients, a float32 scalar."""
         norms = torch._foreach_norm([stack.grad for stack in self.stacks])
-        return torch.linalg.vector_norm(torch.stack(norms))
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+        return norm
 
     def scale_grads(self, factor: float | Tensor) -> None:
         """Multiply all collected gradients."""

@@ -1,8 +1,9 @@
-"""What the loop asks of its process: signals that end it gently, no garbage collector pauses."""
+"""What the loop asks of its process: signals that end it gently, and no pauses for memory."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import signal
 import threading
@@ -10,6 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
+# Parameters of mallopt(3): -1 trim threshold, -2 padding of the heap's top, -3 mmap threshold.
+KEEP_MEMORY = {-1: 2**31 - 1, -2: 64 * 2**20, -3: 32 * 2**20}
+GLIBC_DEFAULTS = {-1: 128 * 2**10, -2: 0, -3: 128 * 2**10}
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -61,3 +65,25 @@ def no_garbage_collection() -> Iterator[None]:
         gc.unfreeze()
         if was_enabled:
             gc.enable()
+
+
+@contextlib.contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """glibc keeps freed memory for the next step.
+
+    By default it returns every large block to the system at once, and the next step pays for
+    mapping and zeroing the same pages again. Elsewhere than on glibc this does nothing.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        yield
+        return
+    for parameter, value in KEEP_MEMORY.items():
+        mallopt(parameter, value)
+    try:
+        yield
+    finally:
+        for parameter, value in GLIBC_DEFAULTS.items():
+            mallopt(parameter, value)
+        ctypes.CDLL(None).malloc_trim(0)
