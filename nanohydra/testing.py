@@ -10,7 +10,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nanohydra.chat import (
@@ -244,3 +244,12 @@ def rule(question: str, params: ChatParams) -> str:
     if params.temperature > 0 and params.seed is not None:
         return f"{echo} ({random.Random(params.seed).choice(WORDS)})"
     return echo
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait until a condition holds. Raises TimeoutError; generous, as the machine may be busy."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"it did not come true within {seconds:g} s")
+        time.sleep(0.01)

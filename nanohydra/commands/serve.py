@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
+import sys
+import threading
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nanohydra.commands.options import Options, parse
-from nanohydra.core.errors import UserError
+from nanohydra.commands.eval import MODEL, find_model
+from nanohydra.commands.options import Options, parse, run_path
+from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
+
+if TYPE_CHECKING:
+    from nanohydra.chat import ChatModel
+    from nanohydra.engine import EngineConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,15 +27,27 @@ class ServeOptions(Options):
     """Options of `nanohydra serve`."""
 
     model: Path | None = None
-    """Folder of the model; the recipe's run if not given."""
+    """Folder of the model or of its run; the recipe's run if not given."""
     host: str = "127.0.0.1"
     """Address to listen on; other than this machine needs --api-key."""
     port: int = 8000
-    """Port to listen on."""
+    """Port to listen on; 0 takes a free one."""
     api_key: str = ""
     """Key that clients must send."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names under which clients may call the server."""
     open: bool = False
     """Open the page in the browser, where there is one."""
+    journal: Path = Path("runs/journal.db")
+    """File that keeps the conversations of the page."""
+    temperature: float = 0.7
+    """For requests that do not say; 0 always takes the likeliest token."""
+    max_rows: int = 8
+    """Requests that are answered at the same time."""
+    max_waiting: int = 32
+    """Requests that may wait beyond those; more are told to come back."""
+    max_length: int = 0
+    """Tokens of question and answer together; 0 is what the model was made for."""
 
 
 def main(words: list[str]) -> None:
@@ -33,5 +57,74 @@ def main(words: list[str]) -> None:
 
 
 def run(options: ServeOptions, recipe: Recipe) -> None:
-    """Not wired yet."""
-    raise UserError(f"nanohydra serve cannot run {recipe.name} yet ({options})")
+    """Serve until SIGINT or SIGTERM, then finish the answers under way and say what was done."""
+    from nanohydra.chat import Journal
+    from nanohydra.engine import EngineConfig
+    from nanohydra.server import ServerConfig, create_app, serve
+
+    folder = find_model(options.model or run_path(recipe, None))
+    home = folder.parent if folder.name == MODEL else folder
+    settings = ServerConfig(
+        model_name=home.resolve().name,
+        host=options.host,
+        port=options.port,
+        api_key=options.api_key,
+        allowed_hosts=options.allowed_hosts,
+        temperature=options.temperature,
+    )
+    engine = EngineConfig(max_rows=options.max_rows, max_length=options.max_length)
+    start_logging()
+    loaded: list[ChatModel] = []
+
+    def load() -> ChatModel:
+        chat = load_chat(folder, recipe, engine, options.max_waiting)
+        loaded.append(chat)
+        return chat
+
+    def greet(url: str) -> None:
+        console().print(f"{settings.model_name} at {url}  (Ctrl-C ends it)")
+        if options.open:
+            open_browser(url)
+
+    with contextlib.closing(Journal(options.journal)) as journal:
+        serve(create_app(load, journal, settings), on_start=greet)
+    if loaded:
+        stats = loaded[0].engine.stats()
+        rows = {
+            "answers": sum(stats.finished.values()),
+            "tokens read": stats.prompt_tokens,
+            "tokens written": stats.generated_tokens,
+            "conversations in": str(options.journal),
+        }
+        summary_table(f"{settings.model_name}, served", rows)
+
+
+def load_chat(folder: Path, recipe: Recipe, config: EngineConfig, max_waiting: int) -> ChatModel:
+    """The model of a folder, with its engine running."""
+    from nanohydra.chat import ChatModel
+    from nanohydra.checkpoint import load
+    from nanohydra.core.runtime import setup
+    from nanohydra.engine import Engine, EngineThread
+
+    runtime = setup(recipe.runtime)
+    # On the CPU weights stay as they are stored, so that answers are those that were measured.
+    as_stored = runtime.device == "cpu" and recipe.runtime.dtype == "auto"
+    dtype = None if as_stored else runtime.dtype
+    loaded = load(folder, device=runtime.device, dtype=dtype)
+    engine = Engine(loaded.model, config)
+    return ChatModel(loaded, EngineThread(engine, max_waiting=max_waiting))
+
+
+def start_logging() -> None:
+    """One line per request on standard error; uvicorn speaks only of trouble."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def open_browser(url: str) -> None:
+    """Show the page, unless there is no screen: a text browser would take the terminal."""
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not screen:
+        return
+    # Some launchers wait for the browser to end.
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()

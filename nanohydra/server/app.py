@@ -43,12 +43,11 @@ def create_app(
         docs_url=None,  # its page loads scripts from elsewhere, which our policy forbids
         redoc_url=None,
         openapi_url="/v1/openapi.json",
-        max_body_size=config.max_body_bytes,
     )
     app.state.service = service
     errors.install(app)
     app.include_router(completions.router)
-    app.include_router(conversations.make_router(config))
+    app.include_router(conversations.router)
     app.include_router(health.router)
     page.install(app)
     app.add_middleware(Guard, config=config)

@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nanohydra.chat import StoredConversation, StoredMessage
 from nanohydra.server import wire
-from nanohydra.server.config import ServerConfig
 from nanohydra.server.errors import ApiError
 from nanohydra.server.recorder import settle
 from nanohydra.server.schema import ChatMessage
 from nanohydra.server.service import Here
 
+router = APIRouter(prefix="/api/conversations")
 MAX_LIST = 1000
 MAX_TITLE = 200
 
@@ -65,71 +65,72 @@ def conversation_json(conversation: StoredConversation) -> wire.Json:
     }
 
 
-def make_router(config: ServerConfig) -> APIRouter:
-    """The routes; an import may be larger than other bodies."""
-    router = APIRouter(prefix="/api/conversations")
+@router.get("")
+async def find(
+    service: Here,
+    query: str = "",
+    limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = MAX_LIST,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> wire.Json:
+    """Conversations, the latest first; with a query those that hold all its words."""
+    journal = service.journal
+    if query.strip():
+        found = await asyncio.to_thread(journal.search, query, limit=limit)
+    else:
+        found = await asyncio.to_thread(journal.recent, limit=limit, offset=offset)
+    return {"data": [asdict(summary) for summary in found]}
 
-    @router.get("")
-    async def find(
-        service: Here,
-        query: str = "",
-        limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = MAX_LIST,
-        offset: Annotated[int, Query(ge=0)] = 0,
-    ) -> wire.Json:
-        """Conversations, the latest first; with a query those that hold all its words."""
-        journal = service.journal
-        if query.strip():
-            found = await asyncio.to_thread(journal.search, query, limit=limit)
-        else:
-            found = await asyncio.to_thread(journal.recent, limit=limit, offset=offset)
-        return {"data": [asdict(summary) for summary in found]}
 
-    @router.post("")
-    async def create(service: Here, body: NewConversation) -> wire.Json:
-        """A new, empty conversation; its first question becomes its title."""
-        made = await asyncio.to_thread(service.journal.create, title=body.title)
-        return conversation_json(made)
+@router.post("")
+async def create(service: Here, body: NewConversation) -> wire.Json:
+    """A new, empty conversation; its first question becomes its title."""
+    made = await asyncio.to_thread(service.journal.create, title=body.title)
+    return conversation_json(made)
 
-    @router.get("/export")
-    async def export(service: Here, id: str | None = None) -> wire.Json:
-        """All conversations, or one, as a file that `import` reads."""
-        ids = None if id is None else [id]
-        return await asyncio.to_thread(service.journal.export, ids)
 
-    @router.post("/import", max_body_size=config.max_import_bytes)
-    async def import_(service: Here, request: Request) -> wire.Json:
-        """Add what `export` gave, all or nothing."""
-        try:
-            body = await request.json()
-        except ValueError:
-            raise ApiError(400, "the body is not valid JSON", code="invalid_json") from None
-        ids = await asyncio.to_thread(service.journal.import_, body)
-        return {"imported": len(ids), "ids": ids}
+@router.get("/export")
+async def export(service: Here, id: str | None = None) -> wire.Json:
+    """All conversations, or one, as a file that `import` reads."""
+    ids = None if id is None else [id]
+    return await asyncio.to_thread(service.journal.export, ids)
 
-    @router.get("/{id}")
-    async def get(service: Here, id: str) -> wire.Json:
-        """One conversation with its messages."""
-        return conversation_json(await asyncio.to_thread(service.journal.get, id))
 
-    @router.patch("/{id}")
-    async def rename(service: Here, id: str, body: Rename) -> wire.Json:
-        """Give it another title."""
-        await asyncio.to_thread(service.journal.rename, id, body.title)
-        return {"id": id, "title": body.title}
+@router.post("/import")
+async def import_(service: Here, request: Request) -> wire.Json:
+    """Add what `export` gave, all or nothing."""
+    try:
+        body = await request.json()
+    except ValueError:
+        raise ApiError(400, "the body is not valid JSON", code="invalid_json") from None
+    ids = await asyncio.to_thread(service.journal.import_, body)
+    return {"imported": len(ids), "ids": ids}
 
-    @router.put("/{id}/messages")
-    async def replace(service: Here, id: str, body: Messages) -> wire.Json:
-        """Put these messages in place of all that it holds."""
-        await settle(service, id)
-        stored = [StoredMessage(message=m.to_message(), meta=m.meta) for m in body.messages]
-        await asyncio.to_thread(service.journal.replace_from, id, 0, stored)
-        return {"id": id, "num_messages": len(stored)}
 
-    @router.delete("/{id}")
-    async def delete(service: Here, id: str) -> wire.Json:
-        """Remove it."""
-        await settle(service, id)
-        await asyncio.to_thread(service.journal.delete, id)
-        return {"id": id, "deleted": True}
+@router.get("/{id}")
+async def get(service: Here, id: str) -> wire.Json:
+    """One conversation with its messages."""
+    return conversation_json(await asyncio.to_thread(service.journal.get, id))
 
-    return router
+
+@router.patch("/{id}")
+async def rename(service: Here, id: str, body: Rename) -> wire.Json:
+    """Give it another title."""
+    await asyncio.to_thread(service.journal.rename, id, body.title)
+    return {"id": id, "title": body.title}
+
+
+@router.put("/{id}/messages")
+async def replace(service: Here, id: str, body: Messages) -> wire.Json:
+    """Put these messages in place of all that it holds."""
+    await settle(service, id)
+    stored = [StoredMessage(message=m.to_message(), meta=m.meta) for m in body.messages]
+    await asyncio.to_thread(service.journal.replace_from, id, 0, stored)
+    return {"id": id, "num_messages": len(stored)}
+
+
+@router.delete("/{id}")
+async def delete(service: Here, id: str) -> wire.Json:
+    """Remove it."""
+    await settle(service, id)
+    await asyncio.to_thread(service.journal.delete, id)
+    return {"id": id, "deleted": True}

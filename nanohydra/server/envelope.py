@@ -76,7 +76,7 @@ class Envelope:
             failure = ApiError(500, f"the server failed; its log names {request_id}")
             await failure.response()(scope, receive, send_dressed)
         finally:
-            line = {
+            line: dict[str, Any] = {
                 "id": request_id,
                 "client": (scope.get("client") or ("",))[0],
                 "method": scope["method"],
@@ -85,4 +85,6 @@ class Envelope:
                 "ms": round((time.perf_counter() - start) * 1000, 1),
                 **figures,
             }
-            access.info(json.dumps(line))
+            # The page's own files would drown the rest.
+            level = logging.DEBUG if line["path"].startswith("/static/") else logging.INFO
+            access.log(level, json.dumps(line))

@@ -113,7 +113,6 @@ def install(app: FastAPI) -> None:
         words = {
             404: f"there is nothing at {request.url.path}",
             405: f"{request.method} is not possible at {request.url.path}",
-            413: "the request body is too large",
         }
         message = words.get(error.status_code, str(error.detail))
         return ApiError(error.status_code, message, headers=error.headers).response()

@@ -50,6 +50,12 @@ class Recorder:
         self._ended.set()
         self._changed.set()
 
+    def fail(self, problem: UserError) -> None:
+        """Give up saving; the client is told at the end of the answer."""
+        logger.error("conversation %s could not be saved: %s", self.conversation_id, problem)
+        self.failed = True
+        self.end()
+
     async def _run(self) -> None:
         try:
             while not self._ended.is_set():
@@ -59,12 +65,12 @@ class Recorder:
                     await self._save()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._ended.wait(), SAVE_SECONDS)
-            await self._save()
+            if not self.failed:
+                await self._save()
         except UnknownConversation:
             pass  # deleted by the person while its answer was written
         except UserError as error:
-            self.failed = True
-            logger.error("an answer could not be saved: %s", error)
+            self.fail(error)
         finally:
             if self.service.recorders.get(self.conversation_id) is self:
                 del self.service.recorders[self.conversation_id]
@@ -90,9 +96,18 @@ async def record(service: Service, conversation_id: str, messages: Sequence[Mess
     figures. Ends with the request's task. Raises UnknownConversation.
     """
     await settle(service, conversation_id)
-    await asyncio.to_thread(save_question, service, conversation_id, messages)
+    problem = None
+    try:
+        await asyncio.to_thread(save_question, service, conversation_id, messages)
+    except UnknownConversation:
+        raise
+    except UserError as error:
+        # A full disk is no reason to leave the question unanswered.
+        problem = error
     recorder = Recorder(service, conversation_id, len(messages))
     service.recorders[conversation_id] = recorder
+    if problem is not None:
+        recorder.fail(problem)
     task = asyncio.current_task()
     assert task is not None
     task.add_done_callback(lambda _: recorder.end())

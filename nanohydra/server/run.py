@@ -27,9 +27,17 @@ class DrainingServer(uvicorn.Server):
     once, and then dies of the signal that it caught.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, app: FastAPI) -> None:
+        config = uvicorn.Config(
+            app,
+            access_log=False,  # the envelope logs requests
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=CLOSE_SECONDS,
+            lifespan="on",
+        )
         super().__init__(config)
-        self.service = service
+        self.service: Service = app.state.service
         self.num_signals = 0
         self.draining: asyncio.Task[None] | None = None
 
@@ -56,22 +64,10 @@ def serve(app: FastAPI, *, on_start: Callable[[str], Any] | None = None) -> None
     service: Service = app.state.service
     config = service.config
     listening = listen(config)
-    port = listening.getsockname()[1]
-    server = DrainingServer(
-        uvicorn.Config(
-            app,
-            access_log=False,  # the envelope logs requests
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=CLOSE_SECONDS,
-            lifespan="on",
-        ),
-        service,
-    )
     if on_start is not None:
-        on_start(config.url_at(port))
+        on_start(config.url_at(listening.getsockname()[1]))
     try:
-        server.run(sockets=[listening])
+        DrainingServer(app).run(sockets=[listening])
     finally:
         listening.close()
     if service.failure is not None:

@@ -1,0 +1,148 @@
+"""A server on the fake model: in process, or on a loopback port with a real uvicorn."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from nanohydra.chat import Journal
+from nanohydra.server import ServerConfig, create_app
+from nanohydra.server.run import DrainingServer, listen
+from nanohydra.server.service import Service
+from nanohydra.testing import FakeChat, wait_for
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path / "journal.db")
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def chat() -> FakeChat:
+    return FakeChat()
+
+
+@pytest.fixture
+def make_client(journal: Journal, chat: FakeChat) -> Iterator[Callable[..., TestClient]]:
+    """Clients of apps with settings of the test's own."""
+    opened: list[TestClient] = []
+
+    def make(*, with_chat: Any = chat, **settings: Any) -> TestClient:
+        config = ServerConfig(model_name="fake", **settings)
+        client = TestClient(
+            create_app(with_chat, journal, config), base_url="http://127.0.0.1:8000"
+        )
+        opened.append(client.__enter__())
+        return client
+
+    yield make
+    for client in opened:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def client(make_client: Callable[..., TestClient]) -> TestClient:
+    return make_client()
+
+
+@dataclass
+class Live:
+    """A running server. `chat.engine` counts what runs and what was aborted."""
+
+    url: str
+    chat: FakeChat
+    journal: Journal
+    server: DrainingServer
+
+    @property
+    def service(self) -> Service:
+        return self.server.service
+
+
+@pytest.fixture
+def start_server(journal: Journal) -> Iterator[Callable[..., Live]]:
+    """Servers on free ports, each in a thread; ended and waited for after the test."""
+    running: list[tuple[DrainingServer, threading.Thread]] = []
+
+    def start(chat: FakeChat, **settings: Any) -> Live:
+        config = ServerConfig(model_name="fake", port=0, drain_seconds=1.0, **settings)
+        app: FastAPI = create_app(chat, journal, config)
+        listening = listen(config)
+        server = DrainingServer(app)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        running.append((server, thread))
+        wait_for(lambda: server.started)
+        return Live(config.url_at(listening.getsockname()[1]), chat, journal, server)
+
+    yield start
+    for server, thread in running:
+        server.handle_exit(2, None)
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+CHROMIUM_ARGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; tests that need it are skipped where there is none."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no chromium on this machine")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(
+    browser: Any, start_server: Callable[..., Live]
+) -> Iterator[Callable[..., tuple[Any, Live]]]:
+    """Pages on servers of their own. A script error, or a breach of the policy, fails the test."""
+    contexts: list[Any] = []
+    problems: list[str] = []
+
+    def listen_to(page: Any) -> None:
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                problems.append(message.text) if "Content Security" in message.text else None
+            ),
+        )
+
+    def make(
+        chat: FakeChat | None = None, *, context: dict[str, Any] | None = None, **settings: Any
+    ) -> tuple[Any, Live]:
+        live = start_server(chat or FakeChat(delay_s=0.01), **settings)
+        contexts.append(
+            browser.new_context(viewport={"width": 1200, "height": 800}, **context or {})
+        )
+        page = contexts[-1].new_page()
+        page.set_default_timeout(15_000)
+        listen_to(page)
+        page.goto(live.url)
+        page.wait_for_selector("#input")
+        return page, live
+
+    yield make
+    for each in contexts:
+        each.close()
+    assert problems == []
