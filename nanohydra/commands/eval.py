@@ -69,10 +69,10 @@ def run(options: EvalOptions, recipe: Recipe) -> None:
     runtime = setup(recipe.runtime)
     loaded = load(folder, device=runtime.device)
     measured = measure(loaded, recipe)
-    home = folder.parent if folder.name == MODEL else folder
-    out = options.out or (home / EVALUATION if home != folder else Path("runs") / EVALUATION)
+    home, out = report_folders(folder)
+    out = options.out or out
     facts = RunFacts(
-        name=home.resolve().name,
+        name=home.name,
         params=sum(parameter.numel() for parameter in loaded.model.parameters()),
         peak_memory_bytes=peak_memory_bytes(runtime.device),
         stages={"evaluation": measured.seconds},
@@ -115,6 +115,18 @@ def find_model(path: Path) -> Path:
         if (folder / "config.json").is_file():
             return folder
     raise UserError(f"there is no model in {path}; `nanohydra speedrun` makes one")
+
+
+def report_folders(model: Path) -> tuple[Path, Path]:
+    """The folder of a model's run, and where its evaluation goes: never into the model's own.
+
+    Saving a model replaces its folder. One that lies outside a run is its own run.
+    """
+    model = model.resolve()
+    if model.name == MODEL or (model.parent / "metrics.jsonl").is_file():
+        home = model.parent
+        return home, home / (EVALUATION if model.name == MODEL else f"{EVALUATION}-{model.name}")
+    return model, Path("runs") / f"{EVALUATION}-{model.name}"
 
 
 def measure(loaded: Loaded, recipe: Recipe) -> Measured:

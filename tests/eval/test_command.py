@@ -10,6 +10,7 @@ import torch
 
 from nanohydra import checkpoint
 from nanohydra.cli import main
+from nanohydra.commands.eval import report_folders
 from nanohydra.model import Decoder, ModelConfig
 from nanohydra.tokenizer import Tokenizer
 
@@ -92,3 +93,9 @@ def test_a_missing_text_is_named_before_tasks_are_asked(
     captured = capsys.readouterr()
     assert "absent.txt" in captured.err
     assert captured.out == ""
+
+
+def test_where_a_report_goes(run: Path, tmp_path: Path) -> None:
+    assert report_folders(run / "model") == (run, run / "eval")
+    assert report_folders(run / "pretrained") == (run, run / "eval-pretrained")
+    assert report_folders(tmp_path / "qwen") == (tmp_path / "qwen", Path("runs/eval-qwen"))

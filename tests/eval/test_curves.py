@@ -39,8 +39,9 @@ def test_a_stage_that_counts_on_stays_where_it_is() -> None:
 def test_a_stage_is_summed_up() -> None:
     pretrain, sft = trace_curves([*PRETRAIN, *SFT]).stages
     assert (pretrain.first_loss, pretrain.last_loss, pretrain.last_val_loss) == (7.0, 4.0, 3.5)
-    assert pretrain.tokens_per_second == 200.0, "the median"
+    assert pretrain.tokens_per_second == 200.0, "the median, as tokens are not known"
     assert (sft.tokens, pretrain.tokens) == (1280, None)
+    assert sft.tokens_per_second == 320.0, "of the whole stage"
 
 
 def test_a_resumed_run_counts_each_step_once_and_the_last_writing_wins() -> None:
@@ -56,7 +57,14 @@ def test_missing_pieces_are_missing() -> None:
     curves = trace_curves([{"step": 1, "loss": None}, {"step": 2, "loss": 1.0, "note": "hm"}])
     assert [p.value for p in curves.of("loss")] == [1.0]
     assert curves.stages[0].name == "train"
-    assert curves.stages[0].seconds == 0.0
+    assert curves.stages[0].seconds is None
+
+
+def test_a_row_without_a_time_stands_where_the_one_before_does() -> None:
+    rows = [{"step": 1, "seconds": 5.0, "loss": 1.0}, {"step": 2, "val_loss": 2.0}]
+    curves = trace_curves(rows)
+    assert curves.of("val_loss")[0].seconds == 5.0
+    assert curves.stages[0].seconds == 5.0
 
 
 def test_a_metrics_file_with_a_cut_line(tmp_path: Path) -> None:

@@ -233,6 +233,7 @@ def test_missing_pieces_make_a_smaller_report(tmp_path: Path) -> None:
 def test_a_run_without_sft_validation_or_times(tmp_path: Path) -> None:
     bare = [{"step": step, "loss": 2.0} for step in range(5)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, bare)))
+    assert report_run(tmp_path, RunFacts(name="bare"))["train_seconds"] is None
     report = report_run(tmp_path, RunFacts(name="bare", train_seconds=3.0))
     assert (report["train_seconds"], report["tokens_per_second"]) == (3.0, None)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
