@@ -27,9 +27,11 @@ class PretrainOptions(Options):
 
 def main(words: list[str]) -> None:
     """Run `nanohydra pretrain`."""
+    from nanohydra.commands.stages import exit_if_stopped
+
     call = parse(PretrainOptions, words, prog="pretrain", description=__doc__)
     command = " ".join(["nanohydra pretrain", *(w for w in words if w != "--resume"), "--resume"])
-    run(call.options, call.recipe, command=command)
+    exit_if_stopped(run(call.options, call.recipe, command=command))
 
 
 def run(

@@ -30,9 +30,11 @@ class SftOptions(Options):
 
 def main(words: list[str]) -> None:
     """Run `nanohydra sft`."""
+    from nanohydra.commands.stages import exit_if_stopped
+
     call = parse(SftOptions, words, prog="sft", description=__doc__)
     command = " ".join(["nanohydra sft", *(w for w in words if w != "--resume"), "--resume"])
-    run(call.options, call.recipe, command=command)
+    exit_if_stopped(run(call.options, call.recipe, command=command))
 
 
 def run(

@@ -192,6 +192,13 @@ def train_stage(
     return result
 
 
+def exit_if_stopped(result: TrainResult) -> None:
+    """After a signal, leave with the code that a shell expects, so that no later command runs."""
+    codes = {"SIGINT": 130, "SIGTERM": 143}
+    if result.stopped in codes:
+        raise SystemExit(codes[result.stopped])
+
+
 def save_model(stage: Stage, model: Decoder, tokenizer: Tokenizer, result: TrainResult) -> None:
     """The model's folder, with the resolved recipe and how training ended."""
     from nanohydra.checkpoint import save
@@ -237,10 +244,8 @@ class Sampler:
 
     def __init__(self, model: Decoder, tokenizer: Tokenizer, shards: Mapping[str, Shards]) -> None:
         self.model, self.tokenizer = model, tokenizer
-        records = chain(
-            *((held[i][0] for i in range(min(len(held), 2))) for held in shards.values())
-        )
-        self.prompts = [self.prompt(ids.tolist()) for ids in islice(records, NUM_SAMPLES)]
+        records = [held[i][0] for held in shards.values() for i in range(min(len(held), 2))]
+        self.prompts = [self.prompt(ids.tolist()) for ids in records[:NUM_SAMPLES]]
 
     def prompt(self, ids: list[int]) -> list[int]:
         """A conversation up to the first answer, or the first tokens of a text."""

@@ -47,7 +47,7 @@ def same(a, b):
 def test_it_learns(make_model, make_loader, request, optimizer, precision) -> None:
     model = make_model(hidden_size=32)
     runtime = request.getfixturevalue(precision)
-    config = replace(CONFIG, steps=80, optimizer=optimizer, log_every=5)
+    config = replace(CONFIG, steps=80, optimizer=optimizer, log_every=1)
     rows, batch = Rows(), make_loader().batch(1)
     result = train(model, itertools.repeat(batch), config, runtime=runtime, tracker=rows)
     assert rows[0][1]["loss"] > 2.5 and result.loss < 0.5
