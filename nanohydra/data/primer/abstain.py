@@ -18,6 +18,7 @@ from nanohydra.data.primer.facts import (
     random_turn,
     statement,
 )
+from nanohydra.data.primer.passage import Passage
 from nanohydra.data.primer.wordings_abstain import (
     ABSTENTIONS,
     CELEBRITIES,
@@ -55,14 +56,19 @@ def untold(rng: Random, split: Split) -> str:
     return fill(UNTOLD[fact.relation.kind].pick(rng, split), fact.slots)
 
 
+def no_text(rng: Random, split: Split) -> str:
+    """A question as after a passage, without the passage: "What does Tom have?"."""
+    return Passage(rng, split, 2).questions(1)[0].text
+
+
 def any_question(rng: Random, split: Split) -> tuple[str, str]:
     """A question that has no answer, with its kind."""
     roll = rng.random()
-    if roll < 0.7:
+    if roll < 0.62:
         return unknown(rng, split)[0], "unknown"
-    if roll < 0.87:
+    if roll < 0.76:
         return outside(rng, split), "outside"
-    return untold(rng, split), "untold"
+    return (untold(rng, split), "untold") if roll < 0.88 else (no_text(rng, split), "no_text")
 
 
 class Abstain:

@@ -22,8 +22,10 @@ from nanohydra.data.primer.craft import (
     fill,
     user,
 )
-from nanohydra.data.primer.reading import conversation, spot
-from nanohydra.data.primer.wordings_reading2 import BY_KEY
+from nanohydra.data.primer.passage import Passage
+from nanohydra.data.primer.reading import conversation
+from nanohydra.data.primer.values import spot
+from nanohydra.data.primer.wordings_reading3 import BY_KEY
 
 # joints between a key and its value, and between two pairs
 JOINTS = Bank((": ", " = ", " - ", " is ", " has ", " -> ", " "), (" => ", " | ", " means "))
@@ -162,8 +164,8 @@ class Lookup:
         if roll < 0.45:
             return document(restated(rng, split), self.source)
         if roll < 0.75:
-            size, count = rng.randint(3, 5), rng.randint(4, 6)
-            return conversation(rng, split, size, count, self.source)
+            passage = Passage(rng, split, rng.randint(3, 5), plain=rng.random() < 0.5)
+            return conversation(rng, split, passage, rng.randint(4, 6), self.source)
         if roll < 0.9:
             return self._pair_chat(rng, split)
         return self._copy(rng, split)

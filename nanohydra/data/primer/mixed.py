@@ -14,11 +14,13 @@ from nanohydra.data.primer.abstain import Abstain, any_question
 from nanohydra.data.primer.craft import Domain, Example, Split, assistant, user
 from nanohydra.data.primer.facts import Facts, random_turn
 from nanohydra.data.primer.greetings import small_talk
+from nanohydra.data.primer.passage import Passage
 from nanohydra.data.primer.reading import conversation
 from nanohydra.data.primer.wordings_abstain import ABSTENTIONS
 from nanohydra.data.primer.wordings_greetings import BYE, HELLO, THANKS
 
-MAX_CHARS = 420  # so that a record fits in a row of 256 tokens
+MAX_CHARS = 300  # so that a record mostly fits in a row of 256 tokens
+CALL_CHARS = 60  # what a tool call takes besides
 
 
 def _pair(turn: tuple[str, str]) -> tuple[Message, ...]:
@@ -36,7 +38,7 @@ def _segment(rng: Random, split: Split, number: int) -> tuple[Message, ...]:
         return _pair((any_question(rng, split)[0], rng.choice(ABSTENTIONS)))
     if roll < 0.9:
         return _pair(small_talk(rng, split))
-    return conversation(rng, split, 2, 1, "").messages
+    return conversation(rng, split, Passage(rng, split, 2), 1, "").messages
 
 
 class Mixed:
@@ -57,7 +59,7 @@ class Mixed:
             if segment[0].role == "system" and messages:
                 continue
             messages += segment
-            if sum(len(m.content) for m in messages) > MAX_CHARS:
+            if sum(len(m.content) + CALL_CHARS * len(m.tool_calls) for m in messages) > MAX_CHARS:
                 return messages
         if rng.random() < 0.25:
             messages += _pair(small_talk(rng, split, THANKS if rng.random() < 0.5 else BYE))

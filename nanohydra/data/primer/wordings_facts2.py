@@ -42,7 +42,7 @@ CHOIRS = (
 
 DISHES = (
     FactRelation(
-        "made_with", "dish", "food",
+        "made_with", "dish", "ingredient",
         Bank(("{s} is made with {o}.", "To make {s} you need {o}.", "The main thing in {s} is {o}.",
               "{s} tastes of {o}.", "Cooks put {o} into {s}.", "There is no {s} without {o}."),
              ("You can taste {o} in {s}.", "The cook needs {o} for {s}.")),

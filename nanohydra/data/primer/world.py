@@ -26,6 +26,8 @@ NUM_LEADERS = 40
 DISH_TYPES = ("soup", "pie", "bread", "cake", "stew", "salad")
 INVENTION_TYPES = ("lamp", "clock", "engine", "wheel", "kite", "mill", "boat", "bell")
 TEAM_TYPES = ("Foxes", "Bears", "Wolves", "Eagles", "Lions", "Ducks")
+# no ingredient is also the name of a kind of dish
+INGREDIENTS = tuple(f for f in words.FOODS if f not in (*DISH_TYPES, "porridge"))
 COLOURS = tuple(c for c in words.COLOURS if c != "orange")
 
 RELATIONS_OF: dict[str, tuple[FactRelation, ...]] = {
@@ -84,7 +86,7 @@ def make_object(rng: Random, relation: FactRelation, where: Side) -> str:
         "job": words.JOBS, "food": words.FOODS, "instrument": words.INSTRUMENTS,
         "goods": words.GOODS, "colour": COLOURS, "material": words.MATERIALS,
         "power": words.POWERS, "beast": words.WATER_ANIMALS, "month": words.MONTHS,
-        "sport": words.SPORTS,
+        "sport": words.SPORTS, "ingredient": INGREDIENTS,
     }  # fmt: skip
     return rng.choice(pools[value])
 

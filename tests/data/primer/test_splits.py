@@ -19,6 +19,7 @@ from nanohydra.data.primer import wordings_greetings as greetings
 from nanohydra.data.primer import wordings_personal as personal
 from nanohydra.data.primer import wordings_reading as reading
 from nanohydra.data.primer import wordings_reading2 as reading2
+from nanohydra.data.primer import wordings_reading3 as reading3
 from nanohydra.data.primer import wordings_stories as stories
 from nanohydra.data.primer import wordings_stories2 as stories2
 from nanohydra.data.primer import words as words_module
@@ -27,7 +28,7 @@ from nanohydra.data.primer.craft import Bank, held_out, side
 from nanohydra.data.primer.world import all_facts, bare
 
 MODULES = (abstain, arithmetic, facts, facts2, greetings, lookup, personal, reading, reading2,
-           stories, stories2)  # fmt: skip
+           reading3, stories, stories2)  # fmt: skip
 WITH_BANKS = tuple(m for m in MODULES if m is not stories)
 
 
@@ -80,7 +81,7 @@ def test_wordings_are_disjoint(module: Any) -> None:
 
 
 def test_questions_of_a_relation_differ_by_words() -> None:
-    for relation in reading2.RELATIONS:
+    for relation in reading3.RELATIONS:
         questions = [q for ask in relation.asks.values() for q in ask.questions.train]
         held = [q for ask in relation.asks.values() for q in ask.questions.test]
         assert not {plain(q) for q in questions} & {plain(q) for q in held}, relation.key
@@ -101,12 +102,24 @@ def test_arithmetic_wordings_are_disjoint_and_many() -> None:
     assert len(set(train)) >= 150 and len(set(test)) >= 40
 
 
+def test_held_out_reading_wordings_use_words_of_training() -> None:
+    """They are new sentences, not new words: an unseen word would test the tokenizer."""
+    known: set[str] = set()
+    for relation in reading3.RELATIONS:
+        for bank in banks(relation):
+            known |= {w for text in bank.train for w in plain(text).replace("{}", " ").split()}
+    for relation in reading3.RELATIONS:
+        for bank in banks(relation):
+            for text in bank.test:
+                assert set(plain(text).replace("{}", " ").split()) <= known, text
+
+
 def test_reading_wordings_are_many() -> None:
-    train = sum(len(r.say.train) for r in reading2.RELATIONS)
-    test = sum(len(r.say.test) for r in reading2.RELATIONS)
-    assert train >= 100 and test >= 40
-    asked = [len(a.questions.train) for r in reading2.RELATIONS for a in r.asks.values()]
-    held = [len(a.questions.test) for r in reading2.RELATIONS for a in r.asks.values()]
+    train = sum(len(r.say.train) for r in reading3.RELATIONS)
+    test = sum(len(r.say.test) for r in reading3.RELATIONS)
+    assert train >= 200 and test >= 60
+    asked = [len(a.questions.train) for r in reading3.RELATIONS for a in r.asks.values()]
+    held = [len(a.questions.test) for r in reading3.RELATIONS for a in r.asks.values()]
     assert sum(asked) >= 200 and sum(held) >= 80 and min(held) >= 2
 
 
