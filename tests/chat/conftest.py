@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from nanohydra.chat import ChatModel
+from nanohydra.chat import ChatEvent, ChatModel, Done, TextDelta
 from nanohydra.checkpoint import Loaded
 from nanohydra.engine import Engine, EngineConfig, EngineThread
 from nanohydra.model import ModelConfig
@@ -126,3 +127,32 @@ def chat(scripted: Callable[..., Loaded]) -> Iterator[Callable[..., ChatModel]]:
     yield make
     for thread in threads:
         thread.close()
+
+
+@pytest.fixture
+def talk() -> Callable[..., tuple[str, Done, list[ChatEvent]]]:
+    """talk(chat, messages, params, ...) -> all text, the end, and all events of one reply."""
+
+    async def collect(chat: ChatModel, *args: Any, **rest: Any) -> list[ChatEvent]:
+        return [event async for event in chat.stream(*args, **rest)]
+
+    def run(chat: ChatModel, *args: Any, **rest: Any) -> tuple[str, Done, list[ChatEvent]]:
+        events = asyncio.run(collect(chat, *args, **rest))
+        last = events.pop()
+        assert isinstance(last, Done) and not any(isinstance(event, Done) for event in events)
+        text = "".join(event.text for event in events if isinstance(event, TextDelta))
+        return text, last, events
+
+    return run
+
+
+@pytest.fixture
+def calculating() -> Script:
+    """Calls the calculator, then says what it answered."""
+
+    def script(prompt: str) -> str:
+        if prompt.endswith("<|tool|>888<|end|><|assistant|>"):
+            return "It is 888.<|end|>"
+        return 'Let me see.<|call|>calculator {"expression": "37 * 24"}<|end|>'
+
+    return script

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import signal
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nanohydra.chat import ChatEvent, ChatModel, ChatParams, Journal, TextDelta
+from nanohydra.chat import ChatEvent, ChatModel, ChatParams, Journal
 from nanohydra.chat.terminal import Screen, TerminalChat, printable
 from nanohydra.core.types import Message
 
@@ -134,30 +136,32 @@ def test_a_reply_that_is_cut_says_so(chat: Make) -> None:
     assert "cut off: the longest reply is reached" in paper.noted
 
 
-def test_an_interrupt_stops_the_reply_alone(chat: Make) -> None:
-    model = chat("first second<|end|>")
+def test_ctrl_c_stops_the_reply_alone(chat: Make) -> None:
+    model = chat(lambda p: ("la " * 150 if "hello" in p[-40:] else "yes") + "<|end|>")
 
-    class Interrupting:
-        """The terminal raises KeyboardInterrupt in the main thread; so does this, once."""
+    class Interrupted:
+        """Ctrl-C arrives after the first words of the first reply."""
 
         calls = 0
 
-        def stream(
+        async def stream(
             self, messages: Sequence[Message], params: ChatParams | None = None
         ) -> AsyncGenerator[ChatEvent]:
             self.calls += 1
-            return self.broken() if self.calls == 1 else model.stream(messages, params)
+            async with contextlib.aclosing(model.stream(messages, params)) as events:
+                async for event in events:
+                    yield event
+                    if self.calls == 1:
+                        signal.raise_signal(signal.SIGINT)
+                        await asyncio.sleep(30)
 
-        async def broken(self) -> AsyncGenerator[ChatEvent]:
-            yield TextDelta(text="first sec")
-            await asyncio.sleep(0)
-            raise KeyboardInterrupt
-
-    paper, terminal = chatted(Interrupting(), ["hello", "again"])
-    assert paper.said == "first sec\nfirst second\n" and "stopped\n" in paper.noted
-    assert [message.content for message in terminal.messages] == [
-        "hello", "first sec", "again", "first second",
-    ]  # fmt: skip
+    paper, terminal = chatted(Interrupted(), ["hello", "again"])
+    assert paper.said.startswith("la") and paper.said.endswith("\nyes\n")
+    assert "stopped\n" in paper.noted
+    first = terminal.messages[1].content
+    assert first.startswith("la") and len(first) < 450
+    assert [message.content for message in terminal.messages] == ["hello", first, "again", "yes"]
+    assert model.engine.engine.finished["stop"] == 1 and not model.engine.engine.has_work()
 
 
 def test_an_engine_that_stopped_is_told(chat: Make) -> None:

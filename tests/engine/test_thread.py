@@ -316,10 +316,7 @@ def test_many_requests_from_several_event_loops(decoder: Decoder) -> None:
         await asyncio.gather(*(read(thread, f"{name}-{number}") for number in range(15)))
 
     with EngineThread(Engine(decoder), max_waiting=100) as thread:
-        loops = [
-            threading.Thread(target=lambda n=name: asyncio.run(many(thread, n)))  # type: ignore[misc]
-            for name in "abc"
-        ]
+        loops = [threading.Thread(target=asyncio.run, args=(many(thread, name),)) for name in "abc"]
         for loop in loops:
             loop.start()
         for loop in loops:
