@@ -29,7 +29,10 @@ logger = logging.getLogger(__name__)
 
 
 class Engine:
-    """Runs requests on a model. `add` them, then `step` while `has_work`."""
+    """Runs requests on a model. `add` them, then `step` while `has_work`.
+
+    Puts the model into eval mode. Raises UserError for a context longer than the model's.
+    """
 
     def __init__(self, model: Decoder, config: EngineConfig | None = None) -> None:
         config = config or EngineConfig()

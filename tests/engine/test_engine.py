@@ -9,7 +9,8 @@ import torch
 
 from nanohydra.core.errors import UserError
 from nanohydra.engine import Engine, EngineConfig, Event, Request, SamplingParams, generate
-from nanohydra.model import Decoder
+from nanohydra.engine.config import DEFAULT_MAX_LENGTH
+from nanohydra.model import Decoder, ModelConfig
 
 GREEDY = SamplingParams(temperature=0, max_tokens=12)
 
@@ -126,6 +127,13 @@ def test_context_limits(decoder: Decoder) -> None:
     assert len(completion.ids) == decoder.config.max_seq_len - 1
     with pytest.raises(UserError, match="at most 96"):
         Engine(decoder, EngineConfig(max_length=97))
+
+
+def test_a_model_for_long_texts_gets_a_bounded_state_unless_asked() -> None:
+    shape = {"vocab_size": 61, "hidden_size": 8, "num_layers": 1, "num_heads": 1, "num_kv_heads": 1}
+    model = Decoder(ModelConfig(max_seq_len=10_000, **shape))
+    assert Engine(model, EngineConfig(max_rows=1)).max_length == DEFAULT_MAX_LENGTH == 4096
+    assert Engine(model, EngineConfig(max_rows=1, max_length=9000)).max_length == 9000
 
 
 @pytest.mark.parametrize(
@@ -303,8 +311,6 @@ def test_not_a_number_is_an_error_of_its_request(decoder: Decoder) -> None:
 
 
 def test_no_gradients_and_no_dropout() -> None:
-    from nanohydra.model import ModelConfig
-
     torch.manual_seed(0)
     config = ModelConfig(
         vocab_size=61, hidden_size=32, num_layers=2, num_heads=2, num_kv_heads=2, dropout=0.5
