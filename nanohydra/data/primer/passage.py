@@ -15,9 +15,9 @@ from typing import Any
 from nanohydra.data.primer.craft import Bank, Split, article, capital, fill
 from nanohydra.data.primer.values import Values
 from nanohydra.data.primer.wordings_reading import Relation
+from nanohydra.data.primer.wordings_reading2 import NOT_SAID
 from nanohydra.data.primer.wordings_reading3 import (
     JOINTS,
-    NOT_SAID,
     OPENERS,
     QUESTION_FRAMES,
     RELATIONS,

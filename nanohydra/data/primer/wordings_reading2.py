@@ -8,6 +8,8 @@ from __future__ import annotations
 from nanohydra.data.primer.craft import Bank
 from nanohydra.data.primer.wordings_reading import Relation, ask
 
+NOT_SAID = "The text does not say."
+
 PEOPLE_RELATIONS = (
     Relation(
         "lives", "place", {"s": "person", "v": "town"},

@@ -170,7 +170,6 @@ QUESTION_FRAMES = Bank(
 WHAT_ABOUT = Bank(("And {s}?", "What about {s}?"), ("And what about {s}?",))
 JOINTS = Bank((" and ", ", and ", ", but "), (" while ",))
 READY = ("I have read it.", "OK. What is your question?", "OK, I will answer from the text.")
-NOT_SAID = "The text does not say."
 OPENERS = Bank(
     ("It was a sunny day.", "It was a cold morning.", "There was a big party.",
      "Everyone was at home.", "It was a quiet day in the town.", "The sun was shining.",

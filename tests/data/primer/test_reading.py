@@ -11,7 +11,8 @@ from nanohydra.core.types import Conversation, Document
 from nanohydra.data.primer import Split, examples, records
 from nanohydra.data.primer.lookup import MAX_CHARS, pair_list, restated
 from nanohydra.data.primer.passage import Passage
-from nanohydra.data.primer.wordings_reading3 import NOT_SAID, RELATIONS
+from nanohydra.data.primer.wordings_reading2 import NOT_SAID
+from nanohydra.data.primer.wordings_reading3 import RELATIONS
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 
