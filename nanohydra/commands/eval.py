@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nanohydra.eval import EvalConfig, Likelihood, TaskResult
 
 MODEL = "model"  # folder of the weights in the folder of a run
+PRIMER_STORIES = 2000  # where the number of documents is not limited
 EVALUATION = "eval"  # folder of later reports there, beside the one that the run itself wrote
 
 
@@ -175,14 +176,20 @@ def score_text(loaded: Loaded, recipe: Recipe) -> Likelihood | None:
 
 
 def text_sources(recipe: Recipe) -> dict[str, SourceConfig]:
-    """The file to be scored; else what pretraining holds out; else the primer's test split."""
+    """The file to be scored; else what pretraining holds out; else the primer's test stories.
+
+    The stories are the same whatever domains a recipe takes, so that its runs compare.
+    """
     from nanohydra.data.config import SourceConfig
 
     if recipe.eval.text is not None:
         return {recipe.eval.text.name: SourceConfig(path=str(recipe.eval.text))}
     corpus = recipe.data.pretrain
-    primer = {n: replace(c, split="test") for n, c in corpus.sources.items() if c.kind == "primer"}
-    return dict(corpus.heldout) or primer
+    if corpus.heldout or not any(source.kind == "primer" for source in corpus.sources.values()):
+        return dict(corpus.heldout)
+    count = recipe.eval.documents or PRIMER_STORIES
+    stories = SourceConfig(kind="primer", split="test", counts={"stories": count})
+    return {"test stories of the primer": stories}
 
 
 def documents(sources: Mapping[str, SourceConfig]) -> Iterator[str]:

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from nanohydra.core.types import Message
 from nanohydra.data.primer import Example
-from nanohydra.data.primer.wordings_abstain import ABSTENTIONS
 from nanohydra.tasks.base import say
 from nanohydra.tasks.judge import abstains, declines, tokens
 from nanohydra.tasks.primer import PrimerTask
@@ -43,4 +42,4 @@ class AbstainKnown(PrimerTask):
 
     def wrong(self, example: Example) -> tuple[Message, ...]:
         """An abstention."""
-        return say(ABSTENTIONS[0])
+        return say("I don't know that yet. You can teach me.")

@@ -64,6 +64,8 @@ def test_the_primer_s_own_test_stories_are_the_text_by_default(run: Path, tmp_pa
     assert main([*words, "--eval.documents=3"]) == 0
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert report["details"]["likelihood"]["num_documents"] == 3
+    text = report["details"]["likelihood"]["protocol"]["text"]
+    assert text == "test stories of the primer"
     assert report["tool_accuracy"] is None
     assert not (run / "model" / "report.json").exists(), "the model's folder stays as it is"
 

@@ -6,8 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanohydra.data.primer.wordings_abstain import ABSTENTIONS
-from nanohydra.data.primer.wordings_reading2 import NOT_SAID
 from nanohydra.tasks.judge import (
     abstains,
     declines,
@@ -91,7 +89,10 @@ def test_naming_a_distractor_too_is_wrong() -> None:
     assert not says("Amir or Pam", ["Amir"], ["Pam"])
 
 
-@pytest.mark.parametrize("text", [*ABSTENTIONS, NOT_SAID, "I'm sorry, I am not sure."])
+@pytest.mark.parametrize(
+    "text",
+    ["I don't know. You can teach me.", "The text does not say.", "I'm sorry, I'm not sure."],
+)
 def test_abstentions(text: str) -> None:
     assert abstains(text)
     assert declines(text)
