@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nanohydra.eval import EvalConfig, Likelihood, TaskResult
 
 MODEL = "model"  # folder of the weights in the folder of a run
-PRIMER_STORIES = 2000  # where the number of documents is not limited
+PRIMER_STORIES = 4000  # records, of which some are conversations
 EVALUATION = "eval"  # folder of later reports there, beside the one that the run itself wrote
 
 
@@ -187,8 +187,7 @@ def text_sources(recipe: Recipe) -> dict[str, SourceConfig]:
     corpus = recipe.data.pretrain
     if corpus.heldout or not any(source.kind == "primer" for source in corpus.sources.values()):
         return dict(corpus.heldout)
-    count = recipe.eval.documents or PRIMER_STORIES
-    stories = SourceConfig(kind="primer", split="test", counts={"stories": count})
+    stories = SourceConfig(kind="primer", split="test", counts={"stories": PRIMER_STORIES})
     return {"test stories of the primer": stories}
 
 
