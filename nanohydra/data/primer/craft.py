@@ -145,13 +145,6 @@ def plural(noun: str) -> str:
     return noun + "s"
 
 
-def join_words(words: Sequence[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
-    if len(words) < 2:
-        return "".join(words)
-    return ", ".join(words[:-1]) + " and " + words[-1]
-
-
 def format_number(value: Fraction | int) -> str:
     """A number as the calculator prints it.
 

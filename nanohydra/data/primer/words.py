@@ -72,7 +72,6 @@ GOODS = tuple(
     baskets pies toys lemons bricks""".split()
 )
 POWERS = tuple("wind steam sunlight water coal magnets springs electricity sugar heat".split())
-LANDMARKS = tuple("sea lake swamp bay valley canyon".split())
 EVERYDAY = tuple(
     dict.fromkeys(THINGS + COUNTABLE + ANIMALS + PLACES + COLOURS + FOODS + DRINKS + CLOTHES)
 )

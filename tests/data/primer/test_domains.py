@@ -13,7 +13,7 @@ from nanohydra.core.types import Conversation, Document
 from nanohydra.data.primer import Split, examples, records
 from nanohydra.data.primer.abstain import KEY
 from nanohydra.data.primer.arithmetic import NO_ZERO, OPS, ZERO_ERROR
-from nanohydra.data.primer.craft import article, capital, format_number, join_words, plural, side
+from nanohydra.data.primer.craft import article, capital, format_number, plural, side
 from nanohydra.data.primer.dress import dress
 from nanohydra.data.primer.facts import answer, question
 from nanohydra.data.primer.names import made_name, made_town, surname
@@ -72,7 +72,6 @@ def test_words_take_their_forms() -> None:
     ]  # fmt: skip
     forms = [plural(w) for w in ("cherry", "box", "toy", "peach", "mouse", "leaf", "potato")]
     assert forms == ["cherries", "boxes", "toys", "peaches", "mice", "leaves", "potatoes"]
-    assert join_words(["a", "b", "c"]) == "a, b and c" and join_words(["a"]) == "a"
     assert capital("the Zelara") == "The Zelara"
 
 
