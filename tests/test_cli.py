@@ -120,8 +120,10 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert done.stdout == 'name = "tiny"\n' and done.stderr == ""
 
 
-def test_openmp_waits_passively(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openmp_waits_passively_unless_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert main(["pretrain", "--recipe", "no such recipe"]) == 2
+    assert "OMP_WAIT_POLICY" not in os.environ
     main(["--version"])
     assert os.environ["OMP_WAIT_POLICY"] == "passive"
 
