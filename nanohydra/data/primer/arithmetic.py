@@ -138,8 +138,11 @@ def story(rng: Random, split: Split) -> Problem:
         "a": a, "b": b, "n": n, "m": m, "r": result,
         "t": plural(rng.choice(words.COUNTABLE)), "p": rng.choice(words.PLACES),
     }  # fmt: skip
+    # where the order is free, that of the text: the numbers are then copied as they come
+    swap = op in "+*" and question.index("{b}") < question.index("{a}")
+    expression = f"{b} {op} {a}" if swap else f"{a} {op} {b}"
     return Problem(
-        question.format_map(slots), f"{a} {op} {b}", result, answer.format_map(slots), "story"
+        question.format_map(slots), expression, result, answer.format_map(slots), "story"
     )
 
 
