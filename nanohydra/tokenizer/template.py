@@ -15,12 +15,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Document, Message, Record, ToolCall
 from nanohydra.tokenizer.special import ASSISTANT, CALL, SYSTEM, TOOL, USER
-from nanohydra.tokenizer.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from nanohydra.tokenizer.tokenizer import Tokenizer
 
 ROLE_TOKENS = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT, "tool": TOOL}
 RAW, ERROR = "_raw", "_error"  # arguments of a call whose JSON did not parse

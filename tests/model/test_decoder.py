@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -28,7 +30,8 @@ def build(layer_types: tuple[str, ...] = ("full",), **changes: object) -> Decode
     shape = {"vocab_size": 50, "hidden_size": 32, "num_layers": 3, "max_seq_len": 40}
     heads = {"num_heads": 4, "num_kv_heads": 2}
     torch.manual_seed(0)
-    model = Decoder(ModelConfig(layer_types=layer_types, **{**shape, **heads, **changes}))  # type: ignore[arg-type]
+    settings: dict[str, Any] = {**shape, **heads, **changes, "layer_types": layer_types}
+    model = Decoder(ModelConfig(**settings))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
