@@ -7,7 +7,13 @@ from nanohydra.core.lazy import lazy_names
 if TYPE_CHECKING:
     from nanohydra.kernels.attention import causal_attention
     from nanohydra.kernels.cross_entropy import linear_cross_entropy
-    from nanohydra.kernels.elementwise import norm_rope, relu_squared, rms_norm, swiglu
+    from nanohydra.kernels.elementwise import (
+        norm_rope,
+        relu_squared,
+        rms_norm,
+        short_convolution,
+        swiglu,
+    )
 
 __all__ = [
     "causal_attention",
@@ -15,6 +21,7 @@ __all__ = [
     "norm_rope",
     "relu_squared",
     "rms_norm",
+    "short_convolution",
     "swiglu",
 ]
 __getattr__ = lazy_names(
@@ -25,6 +32,7 @@ __getattr__ = lazy_names(
         "norm_rope": "nanohydra.kernels.elementwise",
         "relu_squared": "nanohydra.kernels.elementwise",
         "rms_norm": "nanohydra.kernels.elementwise",
+        "short_convolution": "nanohydra.kernels.elementwise",
         "swiglu": "nanohydra.kernels.elementwise",
     },
 )

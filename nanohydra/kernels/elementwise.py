@@ -79,6 +79,38 @@ def relu_squared(x: Tensor) -> Tensor:
     return result
 
 
+def short_convolution(projected_BTE: Tensor, weight_KD: Tensor, positions_BT: Tensor) -> Tensor:
+    """LFM2's gated short convolution between its two projections, y_BTD.
+
+    projected_BTE: E = 3 D: the gate before, the gate after and the value. weight_KD: per channel,
+    the token's own weight last. A place sees as many places before it as its position says, at
+    most K - 1, so that sequences packed into a row do not mix.
+    """
+    if not runs_native(projected_BTE, weight_KD):
+        return short_convolution_reference(projected_BTE, weight_KD, positions_BT)
+    positions_BT = positions_BT.expand(projected_BTE.shape[:2]).contiguous()
+    result: Tensor = _ShortConvolution.apply(  # type: ignore[no-untyped-call]
+        projected_BTE, weight_KD, positions_BT
+    )
+    return result
+
+
+def short_convolution_reference(
+    projected_BTE: Tensor, weight_KD: Tensor, positions_BT: Tensor
+) -> Tensor:
+    """The same in plain PyTorch."""
+    before, after, value = projected_BTE.chunk(3, dim=-1)
+    u_BTD = before * value
+    length = u_BTD.shape[1]
+    mixed = u_BTD * weight_KD[-1]
+    for back in range(1, min(len(weight_KD), length)):
+        own_BT1 = (positions_BT[:, back:] >= back).to(u_BTD.dtype).unsqueeze(-1)
+        earlier = u_BTD[:, : length - back] * own_BT1
+        tail = torch.addcmul(mixed[:, back:], earlier, weight_KD[-1 - back])
+        mixed = torch.cat([mixed[:, :back], tail], dim=1)
+    return after * mixed
+
+
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
@@ -164,3 +196,26 @@ class _ReLUSquared(torch.autograd.Function):
         grad, dx = grad.contiguous(), torch.empty_like(x)
         call("relu2_backward", x.dtype, grad, x, dx, x.numel())
         return dx
+
+
+class _ShortConvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, projected_BTE: Tensor, weight_KD: Tensor, positions_BT: Tensor) -> Tensor:
+        p, weight_KD = projected_BTE.contiguous(), weight_KD.contiguous()
+        rows, length, width = p.shape[0], p.shape[1], p.shape[2] // 3
+        y = p.new_empty(rows, length, width)
+        sizes = (rows, length, width, len(weight_KD))
+        call("short_convolution", p.dtype, p, weight_KD, positions_BT, y, *sizes)
+        ctx.save_for_backward(p, weight_KD, positions_BT)
+        ctx.sizes = sizes
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        p, weight_KD, positions_BT = ctx.saved_tensors
+        grad, dp = grad.contiguous(), torch.empty_like(p)
+        dw = torch.empty(weight_KD.shape, dtype=torch.float32)
+        inputs = (grad, p, weight_KD, positions_BT, dp, dw)
+        call("short_convolution_backward", p.dtype, *inputs, *ctx.sizes)
+        return dp, dw.to(weight_KD.dtype), None

@@ -79,11 +79,24 @@ static void sum_parts(float *parts, int threads, int64_t d, float *out) {
         }                                                                                         \
     }
 
+#define MIX_FUNCTION                                                                              \
+    /* Weighted sum of gate * value at a place and those before it, see short_convolution. */     \
+    static inline void NAME(mix_row)(const T *own, const T *w, int64_t position, int64_t i,       \
+                                     int64_t d, int64_t k, float *sum) {                          \
+        for (int64_t j = 0; j < d; j++) sum[j] = 0.0f;                                            \
+        for (int64_t back = 0; back < k && back <= i && back <= position; back++) {               \
+            const T *from = own - back * 3 * d, *wb = w + (k - 1 - back) * d;                     \
+            for (int64_t j = 0; j < d; j++)                                                       \
+                sum[j] += LOAD(from[j]) * LOAD(from[2 * d + j]) * LOAD(wb[j]);                    \
+        }                                                                                         \
+    }
+
 #define T bf16
 #define LOAD from_bf16
 #define STORE to_bf16
 #define NAME(f) f##_bf16
 ROW_FUNCTIONS
+MIX_FUNCTION
 #include "rows.h"
 #undef T
 #undef LOAD
@@ -95,4 +108,5 @@ ROW_FUNCTIONS
 #define STORE(x) (x)
 #define NAME(f) f##_f32
 ROW_FUNCTIONS
+MIX_FUNCTION
 #include "rows.h"

@@ -167,3 +167,65 @@ void NAME(probabilities)(T *s, const T *bias, int64_t blocks, int64_t rows, int6
             for (; j < t; j++) si[j] = 0;
         }
 }
+
+/* Gated short convolution: p (rows, t, 3 d) holds gate, gate after, and value, w is (k, d) with
+ * the token's own weight last. Place i sees i - k + 1 .. i, of these only positions[i] before
+ * itself, which are those of its own sequence. y (rows, t, d). */
+void NAME(short_convolution)(const T *p, const T *w, const int64_t *positions, T *y, int64_t rows,
+                             int64_t t, int64_t d, int64_t k) {
+#pragma omp parallel if (rows * t * d > SMALL)
+    {
+        float *sum = malloc((size_t)d * sizeof(float));
+#pragma omp for schedule(static)
+        for (int64_t row = 0; row < rows; row++)
+            for (int64_t i = 0; i < t; i++) {
+                const T *own = p + (row * t + i) * 3 * d;
+                NAME(mix_row)(own, w, positions[row * t + i], i, d, k, sum);
+                T *yi = y + (row * t + i) * d;
+                for (int64_t j = 0; j < d; j++) yi[j] = STORE(LOAD(own[d + j]) * sum[j]);
+            }
+        free(sum);
+    }
+}
+
+/* Gradients of short_convolution: dp like p, dw (float, k, d) summed over the places. */
+void NAME(short_convolution_backward)(const T *dy, const T *p, const T *w,
+                                      const int64_t *positions, T *dp, float *dw, int64_t rows,
+                                      int64_t t, int64_t d, int64_t k) {
+    int threads = rows * t * d > SMALL ? omp_get_max_threads() : 1;
+    float *parts = calloc((size_t)threads * k * d, sizeof(float));
+#pragma omp parallel num_threads(threads)
+    {
+        float *part = parts + omp_get_thread_num() * k * d;
+        float *sum = malloc((size_t)d * sizeof(float));
+#pragma omp for schedule(static)
+        for (int64_t row = 0; row < rows; row++)
+            for (int64_t i = 0; i < t; i++) {
+                const int64_t *place = positions + row * t + i;
+                const T *own = p + (row * t + i) * 3 * d, *dyi = dy + (row * t + i) * d;
+                T *dpi = dp + (row * t + i) * 3 * d;
+                NAME(mix_row)(own, w, place[0], i, d, k, sum);
+                for (int64_t j = 0; j < d; j++) {
+                    dpi[d + j] = STORE(LOAD(dyi[j]) * sum[j]);
+                    sum[j] = 0.0f; /* now the gradient of gate * value */
+                }
+                for (int64_t back = 0; back < k && i + back < t; back++) {
+                    if (place[back] < back) continue;
+                    const T *after = own + back * 3 * d + d, *later = dyi + back * d;
+                    const T *wb = w + (k - 1 - back) * d;
+                    float *dwb = part + (k - 1 - back) * d;
+                    for (int64_t j = 0; j < d; j++) {
+                        float g = LOAD(later[j]) * LOAD(after[j]);
+                        sum[j] += g * LOAD(wb[j]);
+                        dwb[j] += g * LOAD(own[j]) * LOAD(own[2 * d + j]);
+                    }
+                }
+                for (int64_t j = 0; j < d; j++) {
+                    dpi[j] = STORE(sum[j] * LOAD(own[2 * d + j]));
+                    dpi[2 * d + j] = STORE(sum[j] * LOAD(own[j]));
+                }
+            }
+        free(sum);
+    }
+    sum_parts(parts, threads, k * d, dw);
+}

@@ -30,10 +30,11 @@ def orthogonalize(g_KRC: Tensor, dtype: torch.dtype) -> Tensor:
     Singular values of the result lie near 1. A zero matrix stays zero.
     """
     tall = g_KRC.shape[-2] > g_KRC.shape[-1]
-    x = g_KRC.mT if tall else g_KRC
+    x = g_KRC.to(dtype)
     # The polynomials need singular values below 1; 1.01 leaves room for rounding.
-    norm_K11 = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
-    x = (x / (norm_K11 * 1.01 + 1e-12)).to(dtype).contiguous()
+    norm_K11 = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) * 1.01 + 1e-12
+    x = (x.mT if tall else x) * norm_K11.reciprocal()
+    x = x.contiguous()
     for a, b, c in POLAR_EXPRESS:
         gram = x @ x.mT
         poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)

@@ -9,12 +9,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nanohydra.kernels import causal_attention, norm_rope, relu_squared, rms_norm, swiglu
-from nanohydra.kernels.elementwise import norm_rope_reference
+from nanohydra.kernels import (
+    causal_attention,
+    norm_rope,
+    relu_squared,
+    rms_norm,
+    short_convolution,
+    swiglu,
+)
+from nanohydra.kernels.elementwise import norm_rope_reference, short_convolution_reference
 
 TABLE = torch.arange(64).float()[:, None] * torch.logspace(0, -2, 12)
 COS, SIN = TABLE.cos(), TABLE.sin()
 POSITIONS = torch.arange(9) + torch.tensor([[0], [5]])
+
+
+PACKED = torch.tensor([[0, 1, 2, 3, 0, 0, 1, 0, 1], [0, 1, 2, 3, 4, 5, 6, 7, 8]])
 
 
 def rotated(x: Tensor, weight: Tensor | None, function: Callable[..., Tensor]) -> Tensor:
@@ -33,6 +43,11 @@ OPERATIONS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], tuple[
         lambda x, w: rotated(x, w, norm_rope),
         lambda x, w: rotated(x, w, norm_rope_reference),
         (24,),
+    ),
+    "short_convolution": (
+        lambda x, w: short_convolution(x, w, PACKED),
+        lambda x, w: short_convolution_reference(x, w, PACKED),
+        (3, 24),
     ),
     "rope": (
         lambda x: rotated(x, None, norm_rope),
