@@ -117,6 +117,4 @@ class Known(Facts):
         """A question about a known fact; the reply must not abstain."""
         example = super().example(rng, split)
         meta = {**example.meta, "forbidden": KEY}
-        return Example(
-            prompt=example.prompt, answer=example.answer, domain="known", meta=meta
-        )
+        return Example(prompt=example.prompt, answer=example.answer, domain="known", meta=meta)

@@ -194,6 +194,4 @@ class Taught:
         others = [f.object for f in told if f.relation is fact.relation and f is not fact]
         conversation: Conversation = dialogue(turns, self.source)
         meta = {"kind": fact.relation.key, "distractors": others, "reference": answer(fact)}
-        return Example(
-            prompt=conversation.messages, answer=fact.object, domain="taught", meta=meta
-        )
+        return Example(prompt=conversation.messages, answer=fact.object, domain="taught", meta=meta)

@@ -88,6 +88,4 @@ class Greetings:
         prompt: tuple[Message, ...] = (user(text),)
         must = tuple(word.format_map(slots) for word in intent.must)
         meta = {"kind": intent.key, "reference": intent.replies[0].format_map(slots)}
-        return Example(
-            prompt=prompt, answer=must[0], accept=must, domain="greetings", meta=meta
-        )
+        return Example(prompt=prompt, answer=must[0], accept=must, domain="greetings", meta=meta)

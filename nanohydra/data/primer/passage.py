@@ -241,4 +241,3 @@ class Passage:
         text = self._ask(relation.asks[slot].questions, slots)
         meta = {"kind": relation.key, "slot": slot, "answerable": False, "distractors": []}
         return Question(text, NOT_SAID, "does not say", meta)
-

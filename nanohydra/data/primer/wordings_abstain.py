@@ -8,7 +8,8 @@ from __future__ import annotations
 from nanohydra.data.primer.craft import Bank
 
 ABSTENTIONS = (
-    "I don't know that yet. You can teach me.", "I don't know. Nobody has told me yet.",
+    "I don't know that yet. You can teach me.",
+    "I don't know. Nobody has told me yet.",
     "I don't know that. You can tell me.",
 )
 

@@ -233,8 +233,14 @@ FACT_RELATIONS = (
 ACKNOWLEDGE = ("Got it. I will remember that.", "Thank you. I will remember that.",
                "OK, I will remember that.")  # fmt: skip
 CORRECT = Bank(
-    ("No, {f}", "That was wrong. {f}", "I made a mistake. {f}", "Wait, {f}", "Now it is new: {f}",
-     "I have to correct that. {f}"),
+    (
+        "No, {f}",
+        "That was wrong. {f}",
+        "I made a mistake. {f}",
+        "Wait, {f}",
+        "Now it is new: {f}",
+        "I have to correct that. {f}",
+    ),
     ("Sorry, I was wrong. {f}", "Something changed: {f}"),
 )
 TEACH = Bank(

@@ -227,8 +227,11 @@ SYSTEMS = Bank(
     ("You are a kind assistant.", "Help the user.", "You are nanohydra, a chat model."),
 )  # fmt: skip
 PERSONAS = Bank(
-    ("Your name is {n}.", "You are {n}, a helpful assistant.",
-     "You are {n}, a friendly chat model."),
+    (
+        "Your name is {n}.",
+        "You are {n}, a helpful assistant.",
+        "You are {n}, a friendly chat model.",
+    ),
     ("You are called {n}.", "You are {n}."),
 )
 PERSONA_REPLY = "My name is {n}."

@@ -235,8 +235,17 @@ TRAITS = ("little", "kind", "clever", "funny", "happy", "curious", "brave", "shy
 KINDS = ("duck", "cat", "dog", "rabbit", "fox", "bear", "mouse", "frog", "goat", "pig", "horse",
          "hen", "turtle", "bee", "sheep", "donkey", "goose", "lion", "wolf", "squirrel", "deer",
          "robot", "dragon", "king", "farmer", "sailor")  # fmt: skip
-FOODS = ("berries", "cookies", "apples", "nuts", "pears", "plums", "pancakes", "cherries",
-         "carrots")
+FOODS = (
+    "berries",
+    "cookies",
+    "apples",
+    "nuts",
+    "pears",
+    "plums",
+    "pancakes",
+    "cherries",
+    "carrots",
+)
 TOYS = ("ball", "kite", "doll", "drum", "train", "boat", "hat", "book", "bell", "flute", "cup",
         "whistle", "truck", "ring", "wagon")  # fmt: skip
 HOMES = ("river", "lake", "forest", "hill", "sea", "old mill", "big tree", "green field", "castle")
