@@ -7,6 +7,7 @@ never 0. A target is met when the worse end of its interval meets it.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,6 +69,8 @@ def build_report(
     numbers: dict[str, Any] = dict.fromkeys(HEADLINE)
     numbers |= {result.metric: result.accuracy for result in results.values()}
     numbers |= _training_numbers(facts, curves)
+    if likelihood is None:
+        numbers |= _validation_numbers(curves)
     intervals: dict[str, Any] = {
         result.metric: dataclasses.asdict(result.interval) for result in results.values()
     }
@@ -152,6 +155,16 @@ def report_run(
     )
     write_report(folder, report, rows)
     return report
+
+
+def _validation_numbers(curves: Curves) -> dict[str, Any]:
+    """The last validation of training, where no text was scored: held-out rows as it packs them."""
+    numbers: dict[str, Any] = {}
+    if bits := curves.of("val_bits_per_byte"):
+        numbers["bits_per_byte"] = bits[-1].value
+    if loss := curves.of("val_loss"):
+        numbers["perplexity"] = math.exp(loss[-1].value)
+    return numbers
 
 
 def _training_numbers(facts: RunFacts, curves: Curves) -> dict[str, Any]:

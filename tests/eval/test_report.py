@@ -22,6 +22,7 @@ from nanohydra.eval import (
     wilson,
     write_report,
 )
+from nanohydra.eval.curves import trace_curves
 from nanohydra.eval.likelihood import ScoringProtocol
 from nanohydra.eval.page import amount, duration, flatten, outward, percent, size
 from nanohydra.eval.report import HEADLINE, judge
@@ -289,3 +290,13 @@ def test_settings_are_flattened() -> None:
 
 def _fail(*args: object, **options: object) -> None:
     raise OSError("disk full")
+
+
+def test_validation_stands_in_where_no_text_was_scored() -> None:
+    rows = [
+        {"step": 1, "stage": "pretrain", "seconds": 1, "val_loss": 2.0, "val_bits_per_byte": 1.5},
+        {"step": 2, "stage": "pretrain", "seconds": 2, "val_loss": 0.0, "val_bits_per_byte": 1.25},
+    ]
+    report = build_report(RunFacts(name="plays"), curves=trace_curves(rows))
+    assert (report["bits_per_byte"], report["perplexity"]) == (1.25, 1.0)
+    assert build_report(RunFacts(name="nothing"))["bits_per_byte"] is None
