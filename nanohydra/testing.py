@@ -246,7 +246,7 @@ def rule(question: str, params: ChatParams) -> str:
     return echo
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait until a condition holds. Raises TimeoutError; generous, as the machine may be busy."""
     end = time.monotonic() + seconds
     while not condition():

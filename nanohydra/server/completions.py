@@ -29,7 +29,7 @@ from nanohydra.server.disconnect import EventStream, unless_gone
 from nanohydra.server.errors import ApiError
 from nanohydra.server.recorder import Recorder, record, watch
 from nanohydra.server.schema import ChatRequest
-from nanohydra.server.service import ChatLike, Here
+from nanohydra.server.service import ChatLike, Here, Service
 
 logger = logging.getLogger("nanohydra.server")
 router = APIRouter()
@@ -37,9 +37,21 @@ router = APIRouter()
 
 @router.get("/v1/models")
 async def models(service: Here) -> dict[str, Any]:
-    """The one model, with what a client wants to know before it asks."""
+    """The one model there is."""
+    return {"object": "list", "data": [card(service)]}
+
+
+@router.get("/v1/models/{name}")
+async def model(service: Here, name: str) -> dict[str, Any]:
+    """The model of this name."""
+    check_model(name, service.config)
+    return card(service)
+
+
+def card(service: Service) -> dict[str, Any]:
+    """What a client wants to know of the model before it asks."""
     chat, config = service.chat, service.config
-    card = {
+    return {
         "id": config.model_name,
         "object": "model",
         "created": service.started,
@@ -48,7 +60,6 @@ async def models(service: Here) -> dict[str, Any]:
         "tools": list(chat.tools),
         "defaults": {"temperature": config.temperature, "top_p": config.top_p},
     }
-    return {"object": "list", "data": [card]}
 
 
 @router.post("/v1/chat/completions")
@@ -81,15 +92,21 @@ async def complete(body: ChatRequest, request: Request, service: Here) -> Respon
 
 def check(body: ChatRequest, config: ServerConfig) -> None:
     """Refuse what this server does not serve, whatever the model could do."""
-    if body.model is not None and body.model != config.model_name:
-        message = f"unknown model {body.model!r}; {suggest(body.model, [config.model_name])}"
-        raise ApiError(404, message, param="model", code="model_not_found")
+    if body.model is not None:
+        check_model(body.model, config)
     if len(body.messages) > config.max_messages:
         message = f"messages: at most {config.max_messages}, not {len(body.messages)}"
         raise ApiError(400, message, param="messages", code="invalid_value")
     if (body.n or 1) > config.max_choices:
         message = f"n: at most {config.max_choices}, not {body.n}"
         raise ApiError(400, message, param="n", code="invalid_value")
+
+
+def check_model(name: str, config: ServerConfig) -> None:
+    """Refuse the name of a model that is not here."""
+    if name != config.model_name:
+        message = f"unknown model {name!r}; {suggest(name, [config.model_name])}"
+        raise ApiError(404, message, param="model", code="model_not_found")
 
 
 def submit(

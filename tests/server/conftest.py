@@ -101,7 +101,8 @@ CHROMIUM_ARGS = (
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A headless Chromium; tests that need it are skipped where there is none."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
     if chromium is None:
         pytest.skip("there is no chromium on this machine")
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -136,7 +137,7 @@ def open_page(
             browser.new_context(viewport={"width": 1200, "height": 800}, **context or {})
         )
         page = contexts[-1].new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)
         listen_to(page)
         page.goto(live.url)
         page.wait_for_selector("#input")

@@ -69,6 +69,7 @@ def test_an_answer_grows_and_can_be_stopped(open_page: Open) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector("[aria-busy] .md >> text=/1 2 3/")
     page.keyboard.press("Escape")
+    page.wait_for_selector("[aria-busy]", state="detached")
     wait_for(lambda: chat.engine.aborted == 2)
 
 
@@ -156,7 +157,7 @@ def test_chats_are_searched_by_keyboard(open_page: Open) -> None:
     page.keyboard.press("Control+k")
     page.wait_for_selector(".search [role=option] >> nth=1")
     page.keyboard.type("printer")
-    page.wait_for_function("document.querySelectorAll('.search [role=option]').length === 1")
+    page.wait_for_function("() => document.querySelectorAll('.search [role=option]').length === 1")
     page.keyboard.press("Enter")
     page.wait_for_selector(".bubble >> text=the printer upstairs")
     page.keyboard.press("Control+k")

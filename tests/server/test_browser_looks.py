@@ -22,7 +22,7 @@ ATTACKS = """\
 <a href="javascript:window.hit=6" onclick="window.hit=7">e</a>
 <style>body { display: none }</style>
 <form action="https://evil.example"><input name=q autofocus onfocus="window.hit=8"></form>
-<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=x onerror=window.hit=9&gt;">
+<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=x onerror=hit()&gt;">
 `<b>code</b>` and [fine](https://example.org "title")
 
 ```html"><img src=x onerror=window.hit=10>
@@ -186,7 +186,8 @@ def test_screen_readers_are_told(open_page: Open) -> None:
     page, _ = open_page()
     show(page, "hello")
     page.wait_for_function(
-        "document.querySelector('[role=status].unseen').textContent.startsWith('Answer: You said')"
+        "() => document.querySelector('.unseen[role=status]').textContent"
+        ".startsWith('Answer: You said')"
     )
     names = page.eval_on_selector_all(
         "button, input, textarea, nav, dialog",
@@ -223,7 +224,7 @@ def test_a_server_that_goes_away_is_told(open_page: Open) -> None:
     text = page.inner_text(".trouble")
     assert re.search("cannot be reached|shutting down", text)
     assert turns_kept(page)
-    page.wait_for_function("document.querySelector('#input').placeholder.includes('reached')")
+    page.wait_for_function("() => document.querySelector('#input').placeholder.includes('reached')")
 
 
 def turns_kept(page: Any) -> bool:
@@ -234,7 +235,7 @@ def turns_kept(page: Any) -> bool:
 
 def test_a_key_is_asked_for(open_page: Open) -> None:
     page, _ = open_page(api_key="secret")
-    page.wait_for_function("document.querySelector('#input').placeholder.includes('API key')")
+    page.wait_for_function("() => document.querySelector('#input').placeholder.includes('API key')")
     page.click("text=Settings")
     page.fill("#key", "secret")
     page.keyboard.press("Tab")
@@ -246,7 +247,7 @@ def test_the_page_waits_for_the_model(open_page: Open) -> None:
     page, live = open_page()
     live.service.status = "loading"
     page.reload()
-    page.wait_for_function("document.querySelector('#input').placeholder.includes('loading')")
+    page.wait_for_function("() => document.querySelector('#input').placeholder.includes('loading')")
     live.service.status = "ready"
-    page.wait_for_function("document.querySelector('#input').placeholder === 'Ask something'")
+    page.wait_for_function("() => document.querySelector('#input').placeholder === 'Ask something'")
     show(page, "hello")

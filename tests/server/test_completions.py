@@ -296,9 +296,18 @@ def test_models_are_listed(client: TestClient) -> None:
     (model,) = client.get("/v1/models").json()["data"]
     assert (model["id"], model["object"], model["context_length"]) == ("fake", "model", 2048)
     assert model["tools"] == ["calculator"]
+    assert client.get("/v1/models/fake").json() == model
+    assert client.get("/v1/models/other").status_code == 404
 
 
 def test_unknown_paths_and_methods_have_the_error_shape(client: TestClient) -> None:
     for response, status in ((client.get("/v1/nothing"), 404), (client.get(PATH), 405)):
         assert response.status_code == status
         assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_the_schema_describes_the_request(client: TestClient) -> None:
+    schema = client.get("/v1/openapi.json").json()
+    fields = schema["components"]["schemas"]["ChatRequest"]["properties"]
+    assert {"messages", "temperature", "stream", "tools"} <= set(fields)
+    assert PATH in schema["paths"]

@@ -12,7 +12,9 @@ const REDRAW_MS = 70; // markdown is drawn again at most this often while an ans
 
 export const isRunning = () => Boolean(get().runs[get().current]);
 
-export const canSend = () => get().server === "ready" && !isRunning();
+const OPEN = ["connecting", "ready"]; // states of the server in which trying makes sense
+
+export const canSend = () => OPEN.includes(get().server) && !isRunning();
 
 export function send(text) {
   const content = text.trim();
@@ -64,8 +66,11 @@ async function start(messages) {
     } catch (error) {
       return set({ trouble: { ...wordsOf(error), again: () => start(messages) } });
     }
-    nameInBar(id);
-    set({ current: id });
+    // The person may have opened another chat in the meantime; the answer then comes without them.
+    if (get().messages === messages) {
+      nameInBar(id);
+      set({ current: id });
+    }
   }
   const entry = {
     messages,

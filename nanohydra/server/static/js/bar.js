@@ -23,15 +23,15 @@ export function Bar({ state, run }) {
       ${speed !== null && html`<span title="Tokens per second">${Math.round(speed)} tok/s</span>`}
       ${speed !== null && length && html`<span aria-hidden="true">·</span>`}
       ${length &&
-      html`<span class=${used / length > 0.9 ? "full" : ""} title="Tokens of the context in use"
-        aria-label=${`${used} of ${length} tokens of the context in use`}>${used} / ${length}</span>`}
+      html`<span class=${used / length > 0.9 ? "full" : ""} title="Tokens of the context in use" role="meter"
+        aria-label="Tokens of the context in use" aria-valuemin="0" aria-valuemax=${length}
+        aria-valuenow=${used} aria-valuetext=${`${used} of ${length}`}>${used} / ${length}</span>`}
     </div>
   </div>`;
 }
 
 function aboutModel(model) {
   if (!model) return "";
-  const parts = [`${model.context_length} tokens of context`];
-  if (model.num_parameters) parts.unshift(`${(model.num_parameters / 1e6).toFixed(1)} million parameters`);
-  return parts.join(", ");
+  const tools = model.tools.length ? `; tools: ${model.tools.join(", ")}` : "";
+  return `Reads ${model.context_length} tokens at most${tools}`;
 }

@@ -20,21 +20,19 @@ export function Composer({ state, run }) {
   useLayoutEffect(() => grow(area.current), [text]);
   useEffect(() => remember("draft", text || null), [text]);
 
-  const submit = () => {
-    if (send(text)) setText("");
-  };
-  const onKeyDown = (event) => {
-    if (!isSend(event)) return;
+  // What stands in the box, which the last drawing may lag behind.
+  const submit = (event) => {
     event.preventDefault();
-    submit();
+    if (send(area.current.value)) setText((area.current.value = ""));
   };
+  const onKeyDown = (event) => isSend(event) && submit(event);
   const stopAndStay = () => {
     stop();
     area.current.focus();
   };
   const hint = WAITING[state.server] ?? "Ask something";
   return html`<div class="foothold">
-    <form class="box" aria-label="Write a message" onSubmit=${(event) => (event.preventDefault(), submit())}>
+    <form class="box" aria-label="Write a message" onSubmit=${submit}>
       <textarea id="input" ref=${area} rows="1" placeholder=${hint} aria-label="Message" value=${text}
         onInput=${(event) => setText(event.target.value)} onKeyDown=${onKeyDown}></textarea>
       <div class="row">

@@ -28,16 +28,23 @@ const NUMBERS = [
   { name: "seed", label: "Seed", empty: "random", bounds: { min: 0, max: 2 ** 53 - 1, whole: true } },
 ];
 
+function typed({ target }, name, bounds) {
+  const value = readNumber(target.value, bounds);
+  target.value = value ?? ""; // what was no number goes away before the eyes
+  return { [name]: value };
+}
+
 function Slider({ field, fallback, change }) {
   const { name, label, bounds, step, hint } = field;
   const value = getSettings()[name];
-  const read = ({ target }) => change({ [name]: readNumber(target.value, bounds) });
+  const slide = ({ target }) => change({ [name]: Number(target.value) });
   return html`<div class="field">
     <label for=${name}>${label}</label>
     <div class="slide">
       <input type="range" min=${bounds.min} max=${bounds.max} step=${step} value=${value ?? fallback}
-        aria-label=${`${label}, slider`} onInput=${read} />
-      <input id=${name} inputmode="decimal" placeholder=${fallback} value=${value ?? ""} onChange=${read} />
+        aria-label=${`${label}, slider`} onInput=${slide} />
+      <input id=${name} inputmode="decimal" placeholder=${fallback} value=${value ?? ""}
+        onChange=${(event) => change(typed(event, name, bounds))} />
     </div>
     <small>${hint}</small>
   </div>`;
@@ -45,14 +52,10 @@ function Slider({ field, fallback, change }) {
 
 function NumberField({ field, change }) {
   const { name, label, empty, bounds } = field;
-  const read = ({ target }) => {
-    const value = readNumber(target.value, bounds);
-    target.value = value ?? ""; // what was no number goes away before the eyes
-    change({ [name]: value });
-  };
   return html`<div class="field">
     <label for=${name}>${label}</label>
-    <input id=${name} inputmode="numeric" placeholder=${empty} value=${getSettings()[name] ?? ""} onChange=${read} />
+    <input id=${name} inputmode="numeric" placeholder=${empty} value=${getSettings()[name] ?? ""}
+      onChange=${(event) => change(typed(event, name, bounds))} />
   </div>`;
 }
 

@@ -3,7 +3,7 @@ import { goTo, importFile, exportAll, rename } from "./conversations.js";
 import { byDay } from "./format.js";
 import { html, useEffect, useRef } from "./html.js";
 import { Hydra, Icon } from "./icons.js";
-import { recall, remember, set } from "./store.js";
+import { get, recall, remember, set } from "./store.js";
 
 export const MOD = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘" : "Ctrl ";
 
@@ -25,9 +25,10 @@ function Row({ conversation, on, renaming }) {
 function Rename({ conversation }) {
   const field = useRef();
   useEffect(() => field.current.select(), []);
-  const finish = () => rename(conversation.id, field.current.value);
+  // Once: the field also loses the focus when it goes away.
+  const finish = ({ target }) => get().renaming === conversation.id && rename(conversation.id, target.value);
   const onKeyDown = (event) => {
-    if (event.key === "Enter") finish();
+    if (event.key === "Enter") finish(event);
     if (event.key === "Escape") {
       event.stopPropagation();
       set({ renaming: null });
@@ -76,6 +77,11 @@ function ThemeButton() {
 
 export function Side({ state }) {
   const file = useRef();
+  useEffect(() => {
+    if (!state.drawer) return;
+    document.querySelector(".new").focus();
+    return () => document.querySelector(".burger").focus();
+  }, [state.drawer]);
   const onFile = async ({ target }) => {
     if (target.files[0]) await importFile(target.files[0]);
     target.value = "";

@@ -4,7 +4,7 @@ import { useEffect, useReducer } from "./html.js";
 
 let state = {
   server: "connecting", // connecting | loading | ready | draining | gone | locked
-  model: null, // { id, context_length, num_parameters, tools, defaults }
+  model: null, // { id, context_length, tools, defaults }
   conversations: null, // newest first; null until the first answer of the server
   current: null, // id of the open conversation, null for a new one
   messages: [], // of the open conversation, in the OpenAI format

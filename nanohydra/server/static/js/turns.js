@@ -69,17 +69,19 @@ function Editor({ turn }) {
     area.current.setSelectionRange(text.length, text.length);
   }, []);
   useLayoutEffect(() => grow(area.current), [text]);
+  // What stands in the box, which the last drawing may lag behind.
+  const submit = (event) => {
+    event.preventDefault();
+    edit(turn.index, area.current.value);
+  };
   const onKeyDown = (event) => {
     if (event.key === "Escape") {
       event.stopPropagation();
       set({ editing: null });
-    } else if (isSend(event)) {
-      event.preventDefault();
-      edit(turn.index, text);
-    }
+    } else if (isSend(event)) submit(event);
   };
   return html`<div class="turn you">
-    <form class="edit" onSubmit=${(event) => (event.preventDefault(), edit(turn.index, text))}>
+    <form class="edit" onSubmit=${submit}>
       <textarea ref=${area} rows="1" aria-label="Edit your message" value=${text}
         onInput=${(event) => setText(event.target.value)} onKeyDown=${onKeyDown}></textarea>
       <div class="row">
