@@ -65,27 +65,28 @@ class _CausalAttention(torch.autograd.Function):
         q, k, v, bias, y, lse_BHT = ctx.saved_tensors
         batch, heads, length, width = q.shape
         groups, scale = k.shape[1], 1 / math.sqrt(width)
-        # The query heads of a group are one long list of rows: R = B * G blocks of N rows.
-        folded = (batch * groups, heads // groups * length, width)
-        flat = (batch * groups, length, width)
-        q, dy, y = (t.reshape(folded) for t in (q, grad, y))
-        k, v = k.reshape(flat), v.reshape(flat)
-        lse = lse_BHT.reshape(*folded[:2], 1)
-        delta = torch.linalg.vecdot(dy.float(), y.float()).unsqueeze(-1)
-        ones = k.new_ones(1, 1, 1).expand(*flat[:2], COLUMNS)
+        # The query heads of a group are one long list of rows: B * G blocks of N rows.
+        blocks, num_rows = batch * groups, heads // groups * length
+        delta = torch.linalg.vecdot(grad.float(), y.float()).unsqueeze(-1)
+        one = k.new_ones(1).expand(batch, groups, length, COLUMNS)
         # Subtracting inside the product keeps float32 precision where bfloat16 scores lose it.
-        q_lse, k_one = with_columns(q, lse / -scale), torch.cat([k, ones], -1)
-        dy_delta, v_one = with_columns(dy, -delta), torch.cat([v, ones], -1)
-        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        step = max(1, min(len(q), BLOCK_ELEMENTS // (folded[1] * length)))
-        block = q.new_empty(2, step, folded[1], length)
-        for start in range(0, len(q), step):
+        q_lse = with_columns(q, lse_BHT.unsqueeze(-1) / -scale).view(blocks, num_rows, -1)
+        dy_delta = with_columns(grad, -delta).view(blocks, num_rows, -1)
+        k_one = torch.cat([k, one], dim=-1).view(blocks, length, -1)
+        v_one = torch.cat([v, one], dim=-1).view(blocks, length, -1)
+        q, dy, k = q_lse[..., :width], dy_delta[..., :width], k_one[..., :width]
+        dq = q.new_empty(blocks, num_rows, width)
+        dk, dv = q.new_empty(2, blocks, length, width)
+        step = max(1, min(blocks, BLOCK_ELEMENTS // (num_rows * length)))
+        scores = q.new_empty(2, step, num_rows, length)
+        for start in range(0, blocks, step):
             rows = slice(start, start + step)
-            p, dp = block[0, : len(q[rows])], block[1, : len(q[rows])]
+            p, dp = scores[:, : len(q[rows])]
             torch.baddbmm(p, q_lse[rows], k_one[rows].mT, beta=0, alpha=scale, out=p)
-            blocks = torch.arange(start, start + len(p)) // groups
-            allowed = None if bias is None else bias[blocks]
-            call("probabilities", p.dtype, p, allowed, len(p), folded[1], length)
+            allowed = None
+            if bias is not None:
+                allowed = bias[torch.arange(start, start + len(p)) // groups]
+            call("probabilities", p.dtype, p, allowed, len(p), num_rows, length)
             torch.bmm(p.mT, dy[rows], out=dv[rows])
             torch.bmm(dy_delta[rows], v_one[rows].mT, out=dp)
             ds = dp.mul_(p)

@@ -17,6 +17,9 @@ from torch.nn import functional as F
 from nanohydra.core.types import IGNORE
 from nanohydra.kernels.native import call, runs_native
 
+# On a CPU the chunk's logits should stay in the cache; elsewhere launches should be few.
+CHUNK_LOGITS = {"cpu": 2**21, "other": 2**28}
+LEAST_CHUNK = 256
 Reduction = Literal["sum", "mean"]
 
 
@@ -25,7 +28,7 @@ def linear_cross_entropy(
     weight_VD: Tensor,
     labels_N: Tensor,
     *,
-    chunk: int = 1024,
+    chunk: int = 0,
     reduction: Reduction = "sum",
 ) -> tuple[Tensor, int]:
     """Cross-entropy of `x @ weight.T` against labels, in nats, and how many labels counted.
@@ -36,11 +39,14 @@ def linear_cross_entropy(
 
     labels_N: int64. May stay on the CPU while x is elsewhere: then choosing the places that
         count does not wait for the device.
-    chunk: tokens whose logits are held at a time.
+    chunk: tokens whose logits are held at a time; 0 chooses by vocabulary and device.
     """
     assert x_ND.ndim == 2 and weight_VD.ndim == 2 and labels_N.shape == x_ND.shape[:1]
     x_ND, labels_N = select_targets(x_ND, labels_N)
     num_targets = len(labels_N)
+    if not chunk:
+        logits = CHUNK_LOGITS["cpu" if x_ND.device.type == "cpu" else "other"]
+        chunk = max(LEAST_CHUNK, logits // len(weight_VD))
     loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
         x_ND, weight_VD, labels_N, chunk
     )
