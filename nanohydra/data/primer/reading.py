@@ -54,7 +54,7 @@ def conversation(
     if roll < 0.06:
         system = PASSAGE_AS_SYSTEM.pick(rng, split).format(p=passage.text)
         turns += [asked[0].text, asked[0].answer]
-    elif roll < 0.2:
+    elif roll < 0.12:
         turns += [PASSAGE_FIRST.pick(rng, split).format(p=passage.text), rng.choice(READY)]
         turns += [asked[0].text, asked[0].answer]
     else:

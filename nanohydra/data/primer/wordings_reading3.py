@@ -139,6 +139,9 @@ PASSAGE_THEN_QUESTION = Bank(
         "{p} Question: {q}", "Read: {p}\n{q}", "Here is what I know. {p} {q}",
         "I will tell you something. {p} {q}", "{p} Now answer: {q}", "Passage: {p} Question: {q}",
         "{p} Can you answer this? {q}", "Look at this. {p} {q}", "Story: {p} {q}",
+        "Here are facts. {p} {q}", "Please answer. {p} {q}", "{p} I have a question. {q}",
+        "Please look at this. {p}\n{q}", "Facts: {p}\n{q}", "Please listen. {p} Question: {q}",
+        "{p} This is my question: {q}", "Here is a text. {p} {q}", "Remember this. {p} {q}",
     ),
     (
         "Please read this. {p} {q}", "Story: {p}\nQuestion: {q}", "Look at this text: {p}\n{q}",
