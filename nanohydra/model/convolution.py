@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from nanohydra.kernels import short_convolution
 from nanohydra.model.config import ModelConfig
 from nanohydra.model.layers import Context
 from nanohydra.model.state import ConvolutionState
@@ -36,29 +37,18 @@ class ShortConvolution(nn.Module):
         self, x_BTD: Tensor, context: Context, state: ConvolutionState | None = None
     ) -> Tensor:
         """Mix the given tokens, and what the state holds of those before them."""
-        before, after, value = self.in_proj(x_BTD).chunk(3, dim=-1)
-        u_BTD = before * value
+        projected_BTE = self.in_proj(x_BTD)
         if state is None:
-            mixed = self.mix(u_BTD, context.positions_BT)
-        else:
-            assert context.rows is not None
-            mixed = self.mix_window(state.extend(context.rows, u_BTD), u_BTD.shape[1])
+            y = short_convolution(projected_BTE, self.conv_weight, context.positions_BT)
+            return self.out_proj(y)
+        assert context.rows is not None
+        before, after, value = projected_BTE.chunk(3, dim=-1)
+        u_BTD = before * value
+        mixed = self.mix_window(state.extend(context.rows, u_BTD), u_BTD.shape[1])
         return self.out_proj(after * mixed)
 
-    def mix(self, u_BTD: Tensor, positions_BT: Tensor) -> Tensor:
-        """Weighted sum of each token and those before it in the same segment."""
-        length = u_BTD.shape[1]
-        mixed = u_BTD * self.conv_weight[-1]
-        for back in range(1, min(self.kernel, length)):
-            # A token at position p has p tokens of its own before it; others do not count.
-            own_BT1 = (positions_BT[:, back:] >= back).to(u_BTD.dtype).unsqueeze(-1)
-            earlier = u_BTD[:, : length - back] * own_BT1
-            tail = torch.addcmul(mixed[:, back:], earlier, self.conv_weight[-1 - back])
-            mixed = torch.cat([mixed[:, :back], tail], dim=1)
-        return mixed
-
     def mix_window(self, window_BSD: Tensor, length: int) -> Tensor:
-        """The same for tokens that follow a held window; (B, kernel - 1 + length, D)."""
+        """Each token mixed with those before it; window (B, kernel - 1 + length, D)."""
         return sum(
             (window_BSD[:, k : k + length] * self.conv_weight[k] for k in range(self.kernel)),
             start=torch.zeros((), dtype=window_BSD.dtype, device=window_BSD.device),
