@@ -7,8 +7,9 @@ problem is a pair of question and answer; the answer's {r} is the tool's result.
 from __future__ import annotations
 
 from nanohydra.data.primer.craft import Bank
+from nanohydra.data.primer.wordings_arithmetic2 import MORE_BARE, MORE_PROBLEMS
 
-BARE = {
+_BARE = {
     "+": Bank(
         ("What is {a} + {b}?", "{a} + {b}", "{a}+{b}", "{a} + {b} = ?", "What is {a} plus {b}?",
          "Add {a} and {b}.", "What do you get if you add {a} and {b}?", "Calculate {a} + {b}.",
@@ -56,6 +57,8 @@ BARE = {
     ),
 }  # fmt: skip
 
+BARE = {op: Bank(bank.train + MORE_BARE[op], bank.test) for op, bank in _BARE.items()}
+
 # calculations that have a name of their own: wording, expression, answer
 NAMED_TRAIN: tuple[tuple[str, str, str], ...] = (
     ("What is {a} percent of {b}?", "{a} * {b} / 100", "{a} percent of {b} is {r}."),
@@ -70,6 +73,16 @@ NAMED_TRAIN: tuple[tuple[str, str, str], ...] = (
     ("What is three times {b}?", "{b} * 3", "Three times {b} is {r}."),
     ("What is {a} squared?", "{a} * {a}", "{a} squared is {r}."),
     ("What is the square of {a}?", "{a} * {a}", "{a} squared is {r}."),
+    ("Find {a}% of {b}.", "{a} * {b} / 100", "{a} percent of {b} is {r}."),
+    ("Tell me {a} percent of {b}.", "{a} * {b} / 100", "{a} percent of {b} is {r}."),
+    ("Find half of {b}.", "{b} / 2", "Half of {b} is {r}."),
+    ("Tell me the half of {b}.", "{b} / 2", "Half of {b} is {r}."),
+    ("How much is twice {b}?", "{b} * 2", "Twice {b} is {r}."),
+    ("Tell me double {b}.", "{b} * 2", "Twice {b} is {r}."),
+    ("Find the square of {a}.", "{a} * {a}", "{a} squared is {r}."),
+    ("Please square {a}.", "{a} * {a}", "{a} squared is {r}."),
+    ("How much do {a}, {b} and {c} make?", "{a} + {b} + {c}", "The answer is {r}."),
+    ("What are {a}, {b} and {c} together?", "{a} + {b} + {c}", "The answer is {r}."),
     ("What is {a} + {b} + {c}?", "{a} + {b} + {c}", "The answer is {r}."),
     ("Add {a}, {b} and {c}.", "{a} + {b} + {c}", "The answer is {r}."),
     ("{a} + {b} - {c}", "{a} + {b} - {c}", "The answer is {r}."),
@@ -306,5 +319,6 @@ DIV_TEST: tuple[Problem, ...] = (
      "That is {r} miles per week."),
 )  # fmt: skip
 
-PROBLEMS_TRAIN = {"+": ADD_TRAIN, "-": SUB_TRAIN, "*": MUL_TRAIN, "/": DIV_TRAIN}
+_TRAIN = {"+": ADD_TRAIN, "-": SUB_TRAIN, "*": MUL_TRAIN, "/": DIV_TRAIN}
+PROBLEMS_TRAIN = {op: problems + MORE_PROBLEMS[op] for op, problems in _TRAIN.items()}
 PROBLEMS_TEST = {"+": ADD_TEST, "-": SUB_TEST, "*": MUL_TEST, "/": DIV_TEST}

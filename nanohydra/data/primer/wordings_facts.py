@@ -37,7 +37,12 @@ class FactRelation:
 # frames around the indirect form of a question
 FRAMES = Bank(
     ("Tell me {c}.", "Do you know {c}?", "Can you tell me {c}?", "I want to know {c}.",
-     "Please tell me {c}."),
+     "Please tell me {c}.", "I forgot {c}.", "I forgot {c}. Do you know it?",
+     "Can you help? I forgot {c}.", "I want to know {c}. Can you help?",
+     "Can you help me? I need to know {c}.", "Help me, I forgot {c}.", "Please remind me {c}.",
+     "Can you remind me {c}?", "Can you say {c}?", "Say {c}.", "Could you tell me {c}?",
+     "Could you remind me {c}?", "I would love to know {c}.", "Would you tell me {c}?",
+     "I would like to learn {c}.", "I would like to hear {c}.", "I would like you to tell me {c}."),
     ("Remind me {c}.", "I forgot {c}. Can you help?", "Could you say {c}?",
      "I would like to know {c}."),
 )  # fmt: skip

@@ -5,8 +5,11 @@ Built like `wordings_facts`; together they make up `FACT_RELATIONS`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nanohydra.data.primer.craft import Bank
 from nanohydra.data.primer.wordings_facts import PEOPLE, SHIPS, TOWNS, Back, FactRelation
+from nanohydra.data.primer.wordings_facts3 import MORE_ASK, MORE_BACK
 
 CHOIRS = (
     FactRelation(
@@ -226,8 +229,22 @@ TEAMS = (
     ),
 )  # fmt: skip
 
-FACT_RELATIONS = (
-    PEOPLE + TOWNS + SHIPS + CHOIRS + DISHES + PLANETS + INVENTIONS + RIVERS + FEASTS + TEAMS
+
+def _with_more(relation: FactRelation) -> FactRelation:
+    """A relation with the further training questions of `wordings_facts3`."""
+    key, back = relation.key, relation.back
+    if back is not None:
+        questions = back.questions
+        back = replace(back, questions=Bank(questions.train + MORE_BACK[key], questions.test))
+    ask = Bank(relation.ask.train + MORE_ASK[key], relation.ask.test)
+    return replace(relation, ask=ask, back=back)
+
+
+FACT_RELATIONS = tuple(
+    _with_more(relation)
+    for relation in (
+        PEOPLE + TOWNS + SHIPS + CHOIRS + DISHES + PLANETS + INVENTIONS + RIVERS + FEASTS + TEAMS
+    )
 )
 
 ACKNOWLEDGE = ("Got it. I will remember that.", "Thank you. I will remember that.",

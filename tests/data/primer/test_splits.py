@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -99,7 +100,7 @@ def test_arithmetic_wordings_are_disjoint_and_many() -> None:
     test += [p[0] for bank in arithmetic.PROBLEMS_TEST.values() for p in bank]
     test += arithmetic.NESTED.test
     assert not {plain(q) for q in train if re.search(r"[a-z]{2}", q)} & {plain(q) for q in test}
-    assert len(set(train)) >= 150 and len(set(test)) >= 40
+    assert len(set(train)) >= 300 and len(set(test)) >= 40
 
 
 def test_held_out_reading_wordings_use_words_of_training() -> None:
@@ -113,6 +114,47 @@ def test_held_out_reading_wordings_use_words_of_training() -> None:
         for bank in banks(relation):
             for text in bank.test:
                 assert set(plain(text).replace("{}", " ").split()) - {"s"} <= known, text
+
+
+def content(wording: str) -> set[str]:
+    """The words of a wording, each once, without its slots."""
+    return set(plain(wording).replace("{}", " ").split())
+
+
+def known_twice(wordings: list[str]) -> set[str]:
+    """The words that stand in at least two of the wordings."""
+    counts = Counter(word for text in wordings for word in content(text))
+    return {word for word, count in counts.items() if count >= 2}
+
+
+@pytest.mark.parametrize("op", arithmetic.BARE)
+def test_held_out_calculations_use_words_of_the_same_operation(op: str) -> None:
+    """A verb that training knows from another operation, or not at all, would be a guess."""
+    problems = [question for question, _ in arithmetic.PROBLEMS_TRAIN[op]]
+    known = known_twice([*arithmetic.BARE[op].train, *problems])
+    held = [question for question, _ in arithmetic.PROBLEMS_TEST[op]]
+    for text in (*arithmetic.BARE[op].test, *held):
+        assert content(text) <= known, (text, content(text) - known)
+
+
+def test_held_out_fact_questions_use_words_of_the_same_relation() -> None:
+    """In the relation's own training questions; words of the frames are in other frames."""
+    for relation in facts2.FACT_RELATIONS:
+        asked = [relation.ask] + ([relation.back.questions] if relation.back else [])
+        for bank in asked:
+            known = {word for text in (*bank.train, relation.clause) for word in content(text)}
+            for text in bank.test:
+                assert content(text) <= known, (text, content(text) - known)
+    known = known_twice(list(facts.FRAMES.train))
+    for text in facts.FRAMES.test:
+        assert content(text) <= known, (text, content(text) - known)
+
+
+def test_held_out_untold_attributes_use_words_of_the_same_kind() -> None:
+    for bank in abstain.UNTOLD.values():
+        known = {word for text in bank.train for word in content(text)}
+        for text in bank.test:
+            assert content(text) <= known, (text, content(text) - known)
 
 
 def test_reading_wordings_are_many() -> None:
