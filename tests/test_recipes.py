@@ -80,11 +80,12 @@ def test_the_vocabulary_is_the_tokenizers() -> None:
 
 
 def test_the_dial_sets_the_whole_shape_and_later_words_change_it() -> None:
-    model = load_recipe("tiny", ["--depth=8"]).model
+    style = '--model.layer_types=["conv", "full"]'
+    model = load_recipe("tiny", ["--depth=8", style]).model
     dial = ModelConfig.from_depth(8)
     for key in module.DIAL:
         assert getattr(model, key) == getattr(dial, key)
-    assert model.layer_types == ("conv", "full") * 4  # the style of the recipe stays
+    assert model.layer_types == ("conv", "full") * 4  # the style stays
     assert load_recipe("tiny", ["--depth=8", "--model.head_dim=64"]).model.head_dim == 64
 
 
@@ -108,8 +109,8 @@ def test_depth_in_a_file(tmp_path: Path) -> None:
 
 
 def test_mistakes_across_packages() -> None:
-    with pytest.raises(UserError, match="pretrain.row_length is 1024, but the model sees at most"):
-        load_recipe("tiny", ["--pretrain.row_length=1024"])
+    with pytest.raises(UserError, match="pretrain.row_length is 2048, but the model sees at most"):
+        load_recipe("tiny", ["--pretrain.row_length=2048"])
     with pytest.raises(UserError, match="names 'storys', which is not a source; did you mean 'st"):
         load_recipe("small", ["--data.pretrain.weights.storys=1"])
 
