@@ -71,6 +71,9 @@ class Recorder:
             pass  # deleted by the person while its answer was written
         except UserError as error:
             self.fail(error)
+        except Exception:  # whatever it is, the answer goes on
+            logger.exception("conversation %s could not be saved", self.conversation_id)
+            self.failed = True
         finally:
             if self.service.recorders.get(self.conversation_id) is self:
                 del self.service.recorders[self.conversation_id]

@@ -98,7 +98,7 @@ CHROMIUM_ARGS = (
 ).split()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, an event loop runs in the main thread
 def browser() -> Iterator[Any]:
     """A headless Chromium; tests that need it are skipped where there is none."""
     names = ("chromium", "chromium-browser", "google-chrome")

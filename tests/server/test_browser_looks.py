@@ -13,16 +13,26 @@ from nanohydra.testing import FakeChat, wait_for
 pytestmark = pytest.mark.browser
 Open = Callable[..., tuple[Any, Any]]
 
+# Both each line for itself, and all in one block.
 ATTACKS = """\
 <script>window.hit = 1</script>
+
 <img src=x onerror="window.hit = 2">
+
 <svg onload="window.hit = 3"></svg>
+
 [a](javascript:window.hit=4) [b](data:text/html,x) [c]( java\tscript:window.hit=5 )
+
 ![d](https://evil.example/leak.png)
+
 <a href="javascript:window.hit=6" onclick="window.hit=7">e</a>
+
 <style>body { display: none }</style>
+
 <form action="https://evil.example"><input name=q autofocus onfocus="window.hit=8"></form>
+
 <math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=x onerror=hit()&gt;">
+
 `<b>code</b>` and [fine](https://example.org "title")
 
 ```html"><img src=x onerror=window.hit=10>
@@ -60,7 +70,8 @@ def style(page: Any, selector: str, name: str) -> str:
 
 
 def test_hostile_markdown_stays_text(open_page: Open) -> None:
-    page, _ = open_page(FakeChat({"show": ATTACKS}))
+    together = ATTACKS.replace("\n\n", "\n")
+    page, _ = open_page(FakeChat({"show": f"{ATTACKS}\n\n{together}"}))
     fetched: list[str] = []
     page.on("request", lambda request: fetched.append(request.url))
     show(page, "show")
@@ -206,7 +217,7 @@ def test_a_full_queue_is_told_and_tried_again(open_page: Open) -> None:
     page.wait_for_selector(".trouble >> text=The model is busy with other questions.")
     assert page.inner_text(".bubble") == "hello"
     chat.engine.max_requests = 5
-    page.click("text=Try again")
+    page.click(".trouble button")
     page.wait_for_selector(".said .md >> text=You said: hello")
     assert page.locator(".trouble").count() == 0
     assert page.locator(".bubble").count() == 1
@@ -240,6 +251,7 @@ def test_a_key_is_asked_for(open_page: Open) -> None:
     page.fill("#key", "secret")
     page.keyboard.press("Tab")
     page.keyboard.press("Escape")
+    page.wait_for_function("() => document.querySelector('#input').placeholder === 'Ask something'")
     show(page, "hello")
 
 

@@ -164,13 +164,19 @@ function messagesOf(parts) {
   return messages;
 }
 
+// Acts at once, so that the first words do not wait, and then at most every REDRAW_MS.
 function throttle(action) {
   let timer = 0;
+  let again = false;
+  const rest = () => {
+    timer = 0;
+    if (again) call();
+  };
   const call = () => {
-    timer ||= setTimeout(() => {
-      timer = 0;
-      action();
-    }, REDRAW_MS);
+    again = Boolean(timer);
+    if (again) return;
+    action();
+    timer = setTimeout(rest, REDRAW_MS);
   };
   call.cancel = () => clearTimeout(timer);
   return call;

@@ -2,15 +2,17 @@
 import { Trouble, lost, request, troubleOf } from "./api.js";
 
 // Splits a byte stream into the data of its events. An event may arrive in any number of pieces,
-// and a piece may end inside a multi-byte character.
+// and a piece may end inside a multi-byte character. Read by hand: behind pipeThrough, Chromium
+// often left the connection open after an abort, and the model went on writing for nobody.
 export async function* eventsOf(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
   let rest = "";
   try {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      rest += value;
+      rest += decoder.decode(value, { stream: true });
       const events = rest.split(/\r?\n\r?\n/);
       rest = events.pop();
       for (const event of events) {
