@@ -31,6 +31,7 @@ from nanohydra.training.process import (
     StopRequest,
     freed_memory_kept,
     no_garbage_collection,
+    return_free_memory,
     stop_on_signals,
 )
 from nanohydra.training.schedule import lr_factor
@@ -38,6 +39,8 @@ from nanohydra.training.state import pack, random_state, set_random_state, unpac
 
 if TYPE_CHECKING:
     from nanohydra.training.checkpointer import Checkpointer
+
+STEPS_BETWEEN_TRIMS = 50
 
 
 class Loader(Protocol):
@@ -252,6 +255,8 @@ class _Run:
         """What happens between steps every so often: log, validate, sample, save."""
         config = self.config
         metrics: dict[str, float] = {}
+        if self.step % STEPS_BETWEEN_TRIMS == 0:
+            return_free_memory()
         if last or self.step % config.log_every == 0:
             metrics |= self.meter.read()
             metrics |= {"tokens": float(self.tokens), "seconds": self.seconds}
