@@ -42,7 +42,10 @@ async def merge(
     try:
         while open_streams:
             try:
-                item = await asyncio.wait_for(queue.get(), ping_seconds)
+                # Not wait_for: up to Python 3.11 it swallows a cancellation that meets a result,
+                # and the answer then goes on for a client that has left.
+                async with asyncio.timeout(ping_seconds):
+                    item = await queue.get()
             except TimeoutError:
                 yield None
                 continue

@@ -64,7 +64,8 @@ class Recorder:
                 if not self._ended.is_set():
                     await self._save()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._ended.wait(), SAVE_SECONDS)
+                        async with asyncio.timeout(SAVE_SECONDS):
+                            await self._ended.wait()
             if not self.failed:
                 await self._save()
         except UnknownConversation:

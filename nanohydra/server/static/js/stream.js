@@ -2,8 +2,7 @@
 import { Trouble, lost, request, troubleOf } from "./api.js";
 
 // Splits a byte stream into the data of its events. An event may arrive in any number of pieces,
-// and a piece may end inside a multi-byte character. Read by hand: behind pipeThrough, Chromium
-// often left the connection open after an abort, and the model went on writing for nobody.
+// and a piece may end inside a multi-byte character.
 export async function* eventsOf(body) {
   const reader = body.getReader();
   const decoder = new TextDecoder();
