@@ -48,9 +48,6 @@ def test_a_question_is_answered_and_stays_after_a_reload(open_page: Open) -> Non
     assert re.search(r"\d+ / 2048", page.inner_text(".meter"))
 
 
-@pytest.mark.xfail(
-    strict=False, reason="Chromium at times keeps a stopped stream's connection open for long"
-)
 def test_an_answer_grows_and_can_be_stopped(open_page: Open) -> None:
     chat = FakeChat(delay_s=0.03)
     page, live = open_page(chat)
