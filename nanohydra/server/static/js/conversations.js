@@ -51,7 +51,8 @@ export function setSystem(text) {
   });
 }
 
-export const focusInput = () => requestAnimationFrame(() => document.querySelector("#input")?.focus());
+// After the drawing that has been asked for, and before anything else the person does.
+export const focusInput = () => queueMicrotask(() => document.querySelector("#input")?.focus());
 
 export async function changeList() {
   try {

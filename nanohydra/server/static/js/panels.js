@@ -11,10 +11,12 @@ const closePanel = () => set({ panel: null });
 // A modal dialog: the browser keeps the focus inside, closes it on Esc and gives the focus back.
 export function Dialog({ kind, label, children }) {
   const place = useRef();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement;
-    place.current.showModal();
-    return () => before?.focus();
+    const dialog = place.current;
+    dialog.showModal();
+    // Closed by Esc, the browser has given the focus back, and the person may have moved it on.
+    return () => dialog.open && before?.focus();
   }, []);
   const onClick = ({ target }) => target === place.current && closePanel();
   return html`<dialog ref=${place} class=${kind} aria-label=${label} onClose=${closePanel} onClick=${onClick}>

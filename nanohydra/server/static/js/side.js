@@ -1,7 +1,7 @@
 // The left column: new chat, search, conversations by day, and what concerns all of them.
 import { goTo, importFile, exportAll, rename } from "./conversations.js";
 import { byDay } from "./format.js";
-import { html, useEffect, useRef } from "./html.js";
+import { html, useLayoutEffect, useRef } from "./html.js";
 import { Hydra, Icon } from "./icons.js";
 import { get, recall, remember, set } from "./store.js";
 
@@ -24,7 +24,7 @@ function Row({ conversation, on, renaming }) {
 
 function Rename({ conversation }) {
   const field = useRef();
-  useEffect(() => field.current.select(), []);
+  useLayoutEffect(() => field.current.select(), []);
   // Once: the field also loses the focus when it goes away.
   const finish = ({ target }) => get().renaming === conversation.id && rename(conversation.id, target.value);
   const onKeyDown = (event) => {
@@ -77,7 +77,7 @@ function ThemeButton() {
 
 export function Side({ state }) {
   const file = useRef();
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!state.drawer) return;
     document.querySelector(".new").focus();
     return () => document.querySelector(".burger").focus();

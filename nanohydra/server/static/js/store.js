@@ -1,6 +1,6 @@
 // The page's one piece of shared state, and what is kept in the browser between visits.
 // Conversations are not kept here: the server's journal is their only home.
-import { useEffect, useReducer } from "./html.js";
+import { useLayoutEffect, useReducer } from "./html.js";
 
 let state = {
   server: "connecting", // connecting | loading | ready | draining | gone | locked
@@ -29,7 +29,7 @@ export function set(patch) {
 
 export function useStore() {
   const [, redraw] = useReducer((count) => count + 1, 0);
-  useEffect(() => {
+  useLayoutEffect(() => {
     listeners.add(redraw);
     return () => listeners.delete(redraw);
   }, []);

@@ -64,7 +64,7 @@ function UserTurn({ turn, editing, busy }) {
 function Editor({ turn }) {
   const [text, setText] = useState(turn.content);
   const area = useRef();
-  useEffect(() => {
+  useLayoutEffect(() => {
     area.current.focus();
     area.current.setSelectionRange(text.length, text.length);
   }, []);
