@@ -100,18 +100,18 @@ def _story_pair(rng: Random, op: str) -> tuple[int, int]:
     return a, b
 
 
-def _bare_pair(rng: Random, op: str) -> tuple[str, str]:
+def _bare_pair(rng: Random, op: str, split: Split) -> tuple[str, str]:
     if op == "/":
         a, b = _divisible(rng, 4)
         if rng.random() < 0.1:
             a, b = _number(rng, 3), rng.choice((3, 6, 7, 9, 11, 12, 13))
         return str(a), str(b)
     roll = rng.random()
-    if roll < 0.08:
+    if roll < (0.12 if split == "train" else 0.08):
         return _decimal(rng), _decimal(rng) if rng.random() < 0.5 else str(_number(rng, 2))
-    if roll < 0.11:
+    if roll < 0.15:
         return str(_number(rng, 6)), str(_number(rng, 5))
-    if roll < 0.13 and op == "+":
+    if roll < 0.17 and op == "+":
         return f"-{_number(rng, 2)}", str(_number(rng, 3))
     return str(_number(rng)), str(_number(rng))
 
@@ -150,7 +150,7 @@ def bare(rng: Random, split: Split) -> Problem:
     """A calculation asked for as such."""
     op = rng.choice(OPS)
     while True:
-        a, b = _bare_pair(rng, op)
+        a, b = _bare_pair(rng, op, split)
         value = compute(a, op, b)
         if _in_split(pair_key(a, op, b), split):
             break

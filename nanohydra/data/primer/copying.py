@@ -38,4 +38,8 @@ class Copying:
         kind = rng.random()
         if kind < 0.4:
             return names.made_word(rng, split)
-        return rng.choice(words.EVERYDAY) if kind < 0.8 else str(rng.randint(0, 999))
+        if kind < 0.75:
+            return rng.choice(words.EVERYDAY)
+        # numbers of one to six digits; of few kinds of digits, since 8888 is easily miscounted
+        digits = rng.sample("0123456789", 2) if rng.random() < 0.3 else "0123456789"
+        return "".join(rng.choice(digits) for _ in range(rng.randint(1, 6)))

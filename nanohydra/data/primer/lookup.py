@@ -35,6 +35,12 @@ PAIR_QUESTIONS = Bank(
      "Tell me {k}."),
     ("What belongs to {k}?", "Look up {k}.", "Which one is {k}?"),
 )  # fmt: skip
+KEY_QUESTIONS = Bank(
+    ("Which one has {v}?", "What goes before {v}?", "{v} belongs to what?", "Whose is {v}?",
+     "Where is {v}?", "Find the key of {v}.", "Who has {v}?"),
+    ("What has {v}?", "Which one belongs to {v}?", "Tell me where {v} is."),
+)  # fmt: skip
+KEY_SHARE = 0.4  # of the questions and repetitions of a list go from the value to the key
 LIST_FRAMES = Bank(
     ("Here is a list: {l}. {q}", "{l}. {q}", "Remember: {l}. {q}", "List: {l}\n{q}", "{l}\n{q}"),
     ("Look at this list: {l}. {q}", "Use this: {l}. {q}"),
@@ -83,12 +89,16 @@ def pairs(rng: Random, split: Split, count: int) -> list[tuple[str, str]]:
     return [(key, make()) for key in keys]
 
 
+def _one_to_one(items: Sequence[tuple[str, str]]) -> bool:
+    return len({value for _, value in items}) == len(items)
+
+
 def _listing(items: Sequence[tuple[str, str]], joint: str, gap: str) -> str:
     return gap.join(f"{key}{joint}{value}" for key, value in items)
 
 
 def pair_list(rng: Random, split: Split) -> str:
-    """Pairs, then the same pairs again in other orders."""
+    """Pairs, then the same pairs again in other orders, sometimes with the value first."""
     items = pairs(rng, split, rng.randint(3, 9))
     joint, gap = JOINTS.pick(rng, split), GAPS.pick(rng, split)
     blocks = [_listing(items, joint, gap)]
@@ -97,7 +107,8 @@ def pair_list(rng: Random, split: Split) -> str:
             break
         # the same order now and then: a pure copy, the first thing that can be learned
         again = items if rng.random() < 0.25 else rng.sample(items, len(items))
-        blocks.append(_listing(again, joint, gap))
+        flip = rng.random() < KEY_SHARE and _one_to_one(items)
+        blocks.append(_listing([(v, k) for k, v in again] if flip else again, joint, gap))
     return rng.choice(("\n", "\n\n")).join(blocks)
 
 
@@ -171,15 +182,17 @@ class Lookup:
         return self._copy(rng, split)
 
     def _pair_chat(self, rng: Random, split: Split) -> Conversation:
-        """A list in the first turn, then every turn asks for one key."""
+        """A list in the first turn, then every turn asks for one value or one key."""
         items = pairs(rng, split, rng.randint(3, 7))
         listing = _listing(items, JOINTS.pick(rng, split), ", ")
         turns: list[str] = []
         for key, value in rng.sample(items, min(len(items), rng.randint(3, 6))):
-            text = PAIR_QUESTIONS.pick(rng, split).format(k=key)
+            text, answer = PAIR_QUESTIONS.pick(rng, split).format(k=key), value
+            if rng.random() < KEY_SHARE and _one_to_one(items):
+                text, answer = KEY_QUESTIONS.pick(rng, split).format(v=value), key
             if not turns:
                 text = LIST_FRAMES.pick(rng, split).format(l=listing, q=text)
-            turns += [text, value]
+            turns += [text, answer]
         return dialogue(turns, self.source)
 
     def _copy(self, rng: Random, split: Split) -> Record:

@@ -18,7 +18,7 @@ from nanohydra.data.primer.wordings_reading3 import (
     READY,
 )
 
-UNANSWERABLE_SHARE = 0.07
+UNANSWERABLE_SHARE = {"train": 0.1, "test": 0.07}
 
 
 class Reading:
@@ -28,13 +28,13 @@ class Reading:
 
     def record(self, rng: Random, split: Split) -> Record:
         """A passage and one to five questions with their answers."""
-        count = 1 if rng.random() < 0.3 else rng.randint(2, 5)
+        count = 1 if rng.random() < 0.2 else rng.randint(3, 5)
         return conversation(rng, split, Passage(rng, split, rng.randint(2, 5)), count, self.source)
 
     def example(self, rng: Random, split: Split) -> Example:
         """A passage and one question."""
         passage = Passage(rng, split, rng.randint(2, 5))
-        question = passage.questions(1, UNANSWERABLE_SHARE)[0]
+        question = passage.questions(1, UNANSWERABLE_SHARE[split])[0]
         frame = PASSAGE_THEN_QUESTION.pick(rng, split)
         prompt = (user(frame.format(p=passage.text, q=question.text)),)
         return Example(
@@ -47,14 +47,14 @@ def conversation(
     rng: Random, split: Split, passage: Passage, count: int, source: str
 ) -> Conversation:
     """A passage, then up to `count` question turns."""
-    asked = passage.questions(count, UNANSWERABLE_SHARE)
+    asked = passage.questions(count, UNANSWERABLE_SHARE[split])
     turns: list[str] = []
     system = ""
     roll = rng.random()
-    if roll < 0.06:
+    if roll < 0.05:
         system = PASSAGE_AS_SYSTEM.pick(rng, split).format(p=passage.text)
         turns += [asked[0].text, asked[0].answer]
-    elif roll < 0.12:
+    elif roll < 0.08:
         turns += [PASSAGE_FIRST.pick(rng, split).format(p=passage.text), rng.choice(READY)]
         turns += [asked[0].text, asked[0].answer]
     else:
