@@ -1,0 +1,40 @@
+"""The shape of an adapter, as data; imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nanohydra.core.errors import UserError
+
+LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """Low-rank updates of linear layers, arXiv 2106.09685: y += (x A^T) B^T * alpha / rank.
+
+    targets: last parts of the names of linear layers; embeddings and head are never adapted.
+    layers: numbers of the blocks to adapt, none = all. dropout: of the update's input, while
+    training. Raises UserError for a value out of range.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = LINEARS
+    layers: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise UserError(f"the rank of an adapter must be at least 1, not {self.rank}")
+        if not self.alpha > 0:
+            raise UserError(f"the alpha of an adapter must be above 0, not {self.alpha}")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout must be at least 0 and below 1, not {self.dropout}")
+        if not self.targets:
+            raise UserError(f"an adapter needs targets, for example {', '.join(LINEARS)}")
+
+    @property
+    def scale(self) -> float:
+        """What the low-rank product is multiplied by."""
+        return self.alpha / self.rank
