@@ -12,6 +12,7 @@ TASKS = Table(
         "arithmetic": "nanohydra.tasks.arithmetic:Arithmetic",
         "facts": "nanohydra.tasks.facts:Facts",
         "taught": "nanohydra.tasks.facts:Taught",
+        "notes": "nanohydra.tasks.facts:Notes",
         "reading": "nanohydra.tasks.reading:Reading",
         "abstain_unknown": "nanohydra.tasks.abstain:AbstainUnknown",
         "abstain_known": "nanohydra.tasks.abstain:AbstainKnown",

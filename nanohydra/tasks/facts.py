@@ -55,6 +55,13 @@ class Taught(Facts):
         return PrimerTask.load(self, split, seed=seed, count=count)
 
 
+class Notes(Taught):
+    """Facts that stand in the notes of the system turn, as a memory finds them."""
+
+    metric: ClassVar[str] = "notes_accuracy"
+    domain: ClassVar[str] = "notes"
+
+
 def _ask(fact: Fact, rng: Random, split: Split, *, back: bool) -> Example:
     text = back_question(fact, rng, split) if back else question(fact, rng, split)
     return Example(

@@ -10,7 +10,7 @@ from nanohydra.tasks import TASKS, Task, final_text, load_task
 from nanohydra.tasks.judge import says
 
 # The passage, or the chat before, holds the answer on purpose.
-ANSWER_IN_PROMPT = ("reading", "taught")
+ANSWER_IN_PROMPT = ("reading", "taught", "notes")
 COUNT = 200
 
 

@@ -26,6 +26,7 @@ DOMAINS = Table(
         "lookup": "nanohydra.data.primer.lookup:Lookup",
         "facts": "nanohydra.data.primer.facts:Facts",
         "taught": "nanohydra.data.primer.facts:Taught",
+        "notes": "nanohydra.data.primer.notes:Notes",
         "abstain": "nanohydra.data.primer.abstain:Abstain",
         "mixed": "nanohydra.data.primer.mixed:Mixed",
         "known": "nanohydra.data.primer.abstain:Known",
@@ -42,6 +43,7 @@ DEFAULT_COUNTS: Mapping[str, int] = {
     "lookup": 30_000,
     "facts": 30_000,
     "taught": 8_000,
+    "notes": 8_000,
     "abstain": 12_000,
     "mixed": 8_000,
 }

@@ -11,6 +11,7 @@ import pytest
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Document, Record
 from nanohydra.data import primer
+from nanohydra.data.notes import INTRODUCTION
 from nanohydra.data.primer import DEFAULT_COUNTS, DOMAINS, Split, examples, records
 
 ALL = tuple(DOMAINS)
@@ -18,10 +19,11 @@ FEW = {name: 60 for name in DOMAINS}
 
 
 def prompts(record: Record) -> set[str]:
-    """The user turns of a conversation, or the text of a document."""
+    """The user turns of a conversation, with its notes if it has some, or a document's text."""
     if isinstance(record, Document):
         return {record.text}
-    return {m.content for m in record.messages if m.role == "user"}
+    notes = [m.content for m in record.messages if m.content.startswith(INTRODUCTION)]
+    return {"".join([*notes, m.content]) for m in record.messages if m.role == "user"}
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

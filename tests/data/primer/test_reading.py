@@ -22,7 +22,7 @@ def says(text: str, phrase: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE) is not None
 
 
-@pytest.mark.parametrize("name", ["reading", "lookup", "taught"])
+@pytest.mark.parametrize("name", ["reading", "lookup", "taught", "notes"])
 @pytest.mark.parametrize("split", SPLITS)
 def test_reference_says_the_answer_and_no_distractor(name: str, split: Split) -> None:
     for example in examples(name, split, seed=0, count=1500):
