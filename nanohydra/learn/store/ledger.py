@@ -1,0 +1,110 @@
+"""Rows that are only ever added: what happened to lessons, jobs and versions, and feedback."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from nanohydra.learn.store.tables import FEEDBACK, LEDGER, Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerRow:
+    """One event. `time` is seconds since 1970; `details` are the numbers that belong to it."""
+
+    id: int
+    time: float
+    event: str
+    job: str | None = None
+    lesson: str | None = None
+    version: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feedback:
+    """What a user thought of an answer: rating 1 or -1, and details such as which answer."""
+
+    id: int
+    time: float
+    owner: str
+    rating: int
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Ledger:
+    """The append-only part of a learning home. `clock` is for tests."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def record(
+        self,
+        event: str,
+        *,
+        job: str | None = None,
+        lesson: str | None = None,
+        version: str | None = None,
+        **details: Any,
+    ) -> int:
+        """Add a row; returns its id. `details` must be plain JSON types.
+
+        Never put a lesson's words in it, except in rows that name the lesson: those are emptied
+        when the lesson is deleted.
+        """
+        row = {"event": event, "job": job, "lesson": lesson, "version": version}
+        with self._database.write() as connection:
+            done = connection.execute(
+                LEDGER.insert().values(**row, time=self._clock(), details=json.dumps(details))
+            )
+            return int(done.lastrowid)
+
+    def ledger(
+        self,
+        *,
+        event: str | None = None,
+        job: str | None = None,
+        lesson: str | None = None,
+        version: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> list[LedgerRow]:
+        """Rows that match all that is given, with ids above `after`, in the order of adding."""
+        query = LEDGER.select().where(LEDGER.c.id > after).order_by(LEDGER.c.id).limit(limit)
+        wanted = {"event": event, "job": job, "lesson": lesson, "version": version}
+        for name, value in wanted.items():
+            if value is not None:
+                query = query.where(LEDGER.c[name] == value)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [LedgerRow(**_plain(row)) for row in rows]
+
+    def add_feedback(self, rating: int, *, owner: str = "local", **details: Any) -> int:
+        """Keep what a user thought of an answer; returns its id."""
+        assert rating in (-1, 1), rating
+        with self._database.write() as connection:
+            done = connection.execute(
+                FEEDBACK.insert().values(
+                    time=self._clock(), owner=owner, rating=rating, details=json.dumps(details)
+                )
+            )
+            return int(done.lastrowid)
+
+    def feedback(self, *, owner: str | None = None, limit: int = 100) -> list[Feedback]:
+        """Feedback, the newest first."""
+        query = FEEDBACK.select().order_by(FEEDBACK.c.id.desc()).limit(limit)
+        if owner is not None:
+            query = query.where(FEEDBACK.c.owner == owner)
+        with self._database.read() as connection:
+            return [Feedback(**_plain(row)) for row in connection.execute(query)]
+
+
+def _plain(row: sa.Row[Any]) -> dict[str, Any]:
+    values = dict(row._mapping)
+    return values | {"details": json.loads(values["details"])}
