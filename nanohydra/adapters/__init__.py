@@ -2,7 +2,37 @@
 
 from __future__ import annotations
 
-from nanohydra.adapters.config import LINEARS, LoraConfig
-from nanohydra.adapters.weights import AdapterWeights, Pair
+from typing import TYPE_CHECKING
 
-__all__ = ["LINEARS", "AdapterWeights", "LoraConfig", "Pair"]
+from nanohydra.adapters.config import LINEARS, LoraConfig
+from nanohydra.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nanohydra.adapters.base import base_hash
+    from nanohydra.adapters.files import load_adapter, save_adapter
+    from nanohydra.adapters.lora import Attached, LoraLinear, attach, attach_weights
+    from nanohydra.adapters.weights import AdapterWeights, Pair
+
+__all__ = [
+    "LINEARS",
+    "AdapterWeights",
+    "Attached",
+    "LoraConfig",
+    "LoraLinear",
+    "Pair",
+    "attach",
+    "attach_weights",
+    "base_hash",
+    "load_adapter",
+    "save_adapter",
+]
+_LORA = "nanohydra.adapters.lora"
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "base_hash": "nanohydra.adapters.base",
+        **dict.fromkeys(("load_adapter", "save_adapter"), "nanohydra.adapters.files"),
+        **dict.fromkeys(("Attached", "LoraLinear", "attach", "attach_weights"), _LORA),
+        **dict.fromkeys(("AdapterWeights", "Pair"), "nanohydra.adapters.weights"),
+    },
+)

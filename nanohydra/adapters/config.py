@@ -13,9 +13,9 @@ LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 class LoraConfig:
     """Low-rank updates of linear layers, arXiv 2106.09685: y += (x A^T) B^T * alpha / rank.
 
-    targets: last parts of the names of linear layers; embeddings and head are never adapted.
-    layers: numbers of the blocks to adapt, none = all. dropout: of the update's input, while
-    training. Raises UserError for a value out of range.
+    targets: last parts of the names of linear layers, or patterns of names ("blocks.[01].*");
+    embeddings and head are never adapted. layers: numbers of the blocks to adapt, none = all.
+    dropout: of the update's input, while training. Raises UserError for a value out of range.
     """
 
     rank: int = 16
@@ -33,6 +33,10 @@ class LoraConfig:
             raise UserError(f"dropout must be at least 0 and below 1, not {self.dropout}")
         if not self.targets:
             raise UserError(f"an adapter needs targets, for example {', '.join(LINEARS)}")
+        # One spelling of a number and of a list, because a version is named by them.
+        for name, kind in (("alpha", float), ("dropout", float), ("targets", tuple)):
+            object.__setattr__(self, name, kind(getattr(self, name)))
+        object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
 
     @property
     def scale(self) -> float:

@@ -6,9 +6,10 @@ from typing import Literal
 
 from torch import Tensor
 
-Kind = Literal["matrix", "embedding", "head", "other"]
+Kind = Literal["matrix", "embedding", "head", "factor", "other"]
 EMBEDDINGS = ("embed", "position_table", "wte", "wpe")
 HEADS = ("head", "lm_head")
+FACTORS = ("lora_a", "lora_b")
 
 
 def kind_of(name: str, parameter: Tensor) -> Kind:
@@ -16,9 +17,13 @@ def kind_of(name: str, parameter: Tensor) -> Kind:
 
     matrix: a weight that maps one hidden space to another; Muon may orthogonalise its update.
     embedding, head: tables over the vocabulary or over positions, whose rows are separate things.
+    factor: half of an adapter's low-rank update. Never Muon's: what has to be orthogonal would be
+        the product; and never decayed.
     other: norms, biases, convolution kernels, gates.
     """
     parts = name.split(".")
+    if parts[-1] in FACTORS:
+        return "factor"
     if any(part in EMBEDDINGS or part.startswith("embed_") for part in parts):
         return "embedding"
     if any(part in HEADS for part in parts):

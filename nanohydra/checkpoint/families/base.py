@@ -44,6 +44,18 @@ class Entry:
     layout: Layout = SAME
 
 
+@dataclass(frozen=True)
+class Module:
+    """A module of theirs that holds a weight, and the modules of `Decoder` that are in it.
+
+    transposed: its weight is (in, out), as in GPT-2's `Conv1D`.
+    """
+
+    theirs: str
+    ours: tuple[str, ...]
+    transposed: bool = False
+
+
 class Family(ABC):
     """The contract. `prefix` begins all names but the head's; some files leave it out."""
 
@@ -66,6 +78,14 @@ class Family(ABC):
     @abstractmethod
     def entries(self, config: ModelConfig) -> Iterator[Entry]:
         """All tensors of the file, without a tied head."""
+
+    def modules(self, config: ModelConfig) -> Iterator[Module]:
+        """How the modules with a weight are called, for files that name modules, as adapters do."""
+        for entry in self.entries(config):
+            names = (entry.theirs, *entry.ours)
+            if all(name.endswith(".weight") for name in names):
+                theirs, *ours = (name.removesuffix(".weight") for name in names)
+                yield Module(theirs, tuple(ours), entry.layout in (TRANSPOSED, FUSED_QKV))
 
     def ignores(self, name: str) -> bool:
         """Whether a tensor of the file is no parameter and may be left aside."""

@@ -1,0 +1,49 @@
+"""Which base an adapter belongs to: hashes over a model's own tensors, adapters left out.
+
+Two hashes, because two questions are asked. `base_hash` asks whether an adapter fits and is the
+same for a model and its cast to bfloat16, as one process may train in float32 while another
+serves in bfloat16. `exact_hash` asks whether anything was changed at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+FACTORS = ("lora_a", "lora_b")
+
+
+def base_hash(model: nn.Module) -> str:
+    """SHA-256 over names, shapes and bfloat16 values of the base's parameters, in hexadecimal.
+
+    An attached adapter changes nothing. Where a model was trained further, some values of it
+    differ by more than bfloat16 rounds away.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in base_parameters(model):
+        _add(digest, name, tensor.to(torch.bfloat16))
+    return digest.hexdigest()
+
+
+def exact_hash(model: nn.Module) -> str:
+    """SHA-256 over names, dtypes, shapes and bits of the base's parameters, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in base_parameters(model):
+        _add(digest, name, tensor)
+    return digest.hexdigest()
+
+
+def base_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Name and value of each parameter that is no factor of an adapter; tied ones once."""
+    for name, parameter in model.named_parameters():
+        if name.rsplit(".", 1)[-1] not in FACTORS:
+            yield name, parameter.detach()
+
+
+def _add(digest: hashlib._Hash, name: str, tensor: Tensor) -> None:
+    flat = tensor.to("cpu").contiguous()
+    digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}\n".encode())
+    digest.update(flat.flatten().view(torch.uint8).numpy().data)
