@@ -1,7 +1,8 @@
 """Fakes for tests, ours and yours: a chat model that answers by rule, without weights.
 
-Knows nothing of HTTP. The fake keeps the contract of `nanohydra.chat.ChatModel`: what is refused
-is refused by the call, text comes in pieces, tools really run, and a closed stream is aborted.
+`FakeLearning`, which teaches it, is in testing_learning.py. Knows nothing of HTTP. The fake
+keeps the contract of `nanohydra.chat.ChatModel`: what is refused is refused by the call, text
+comes in pieces, tools really run, and a closed stream is aborted.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from nanohydra.tools import Tool, load_tools, run_tool
 
 SUM = re.compile(r"(\d+)\s*([-+*/])\s*(\d+)")
 BOXES = re.compile(r"(\d+) boxes with (\d+) (\w+)")
+NOTE = "From memory: "  # how FakeLearning frames what it remembers
 WORDS = "amber birch cedar delta ember fjord grove harbour iris juniper".split()
 
 
@@ -84,6 +86,8 @@ class FakeChat:
         self.tools: Mapping[str, Tool] = load_tools()
         self.engine = FakeEngine(max_requests=max_requests)
         self.seen: list[tuple[tuple[Message, ...], ChatParams]] = []
+        self.adapters: dict[str, Callable[[str], str | None]] = {}  # what a version knows
+        self.used: list[str | None] = []  # the adapter of each request
 
     def stream(
         self,
@@ -91,8 +95,11 @@ class FakeChat:
         params: ChatParams | None = None,
         *,
         tools: Sequence[str] | None = None,
+        adapter: str | None = None,
     ) -> AsyncGenerator[ChatEvent]:
         """Answer a conversation; the last event is `Done`. Raises as ChatModel.stream does."""
+        if adapter is not None and adapter not in self.adapters:
+            raise UserError(f"no adapter {adapter!r} is loaded")
         if self.engine.stopped:
             raise EngineStopped("the engine is closed")
         if self.engine.running >= self.engine.max_requests:
@@ -100,22 +107,19 @@ class FakeChat:
         if count_tokens(messages) >= self.context_length:
             raise UserError(f"the conversation does not fit into {self.context_length} tokens")
         self.seen.append((tuple(messages), params or ChatParams()))
+        self.used.append(adapter)
         # Counted by the call, as ChatModel submits by the call.
-        return self._answer(messages, params or ChatParams(), tools, Place(self.engine))
+        reply = FakeReply(self, messages, params or ChatParams(), adapter)
+        return self._answer(reply, tools, Place(self.engine))
 
     async def _answer(
-        self,
-        messages: Sequence[Message],
-        params: ChatParams,
-        tools: Sequence[str] | None,
-        place: Place,
+        self, reply: FakeReply, tools: Sequence[str] | None, place: Place
     ) -> AsyncGenerator[ChatEvent]:
-        reply = FakeReply(self, messages, params)
         question = reply.question
         added: list[Message] = []
         with place:
             expression = expression_in(question) if tools is None or "calculator" in tools else None
-            text = self.replies.get(question)
+            text = reply.learned() or self.replies.get(question)
             if text is None and expression is not None:
                 call = ToolCall(
                     id="call_1", name="calculator", arguments={"expression": expression}
@@ -126,7 +130,7 @@ class FakeChat:
                 added.append(Message(role="assistant", tool_calls=(call,)))
                 added.append(Message(role="tool", content=result, tool_call_id=call.id))
                 text = f"The answer is {result}."
-            pieces = reply.pieces(rule(question, params) if text is None else text)
+            pieces = reply.pieces(rule(question, reply.params) if text is None else text)
             said = ""
             for piece in pieces:
                 if not await reply.wait():
@@ -168,8 +172,15 @@ class Place:
 class FakeReply:
     """How one answer is cut into pieces, and why it ended."""
 
-    def __init__(self, chat: FakeChat, messages: Sequence[Message], params: ChatParams) -> None:
+    def __init__(
+        self,
+        chat: FakeChat,
+        messages: Sequence[Message],
+        params: ChatParams,
+        adapter: str | None = None,
+    ) -> None:
         self.chat = chat
+        self.adapter = adapter
         self.messages = messages
         self.params = params
         users = [message.content for message in messages if message.role == "user"]
@@ -177,6 +188,13 @@ class FakeReply:
         self.reason: FinishReason = "stop"
         self.start = time.perf_counter()
         self.first: float | None = None
+
+    def learned(self) -> str | None:
+        """What the request's version knows, or else a note of the memory in the prompt."""
+        knows = self.chat.adapters.get(self.adapter or "")
+        notes = [m.content for m in self.messages if m.content.startswith(NOTE)]
+        note = notes[-1].removeprefix(NOTE) if notes else None
+        return (knows(self.question) if knows else None) or note
 
     def pieces(self, text: str) -> list[str]:
         """Words with the space before them, up to a stop string or the limit."""

@@ -9,24 +9,40 @@ from fastapi import FastAPI
 
 from nanohydra import __version__
 from nanohydra.chat import Journal
-from nanohydra.server import completions, conversations, errors, health, page
+from nanohydra.server import (
+    adapters,
+    completions,
+    conversations,
+    errors,
+    health,
+    lessons,
+    models,
+    page,
+)
 from nanohydra.server.config import ServerConfig
 from nanohydra.server.envelope import Envelope
 from nanohydra.server.guard import Guard
-from nanohydra.server.service import ChatLike, Loader, Service
+from nanohydra.server.learning import Learning
+from nanohydra.server.service import ChatLike, Loader, Service, Teacher
 
 
 def create_app(
-    chat: ChatLike | Loader, journal: Journal, settings: ServerConfig | None = None
+    chat: ChatLike | Loader,
+    journal: Journal,
+    settings: ServerConfig | None = None,
+    *,
+    learning: Learning | Teacher | None = None,
 ) -> FastAPI:
     """An ASGI application that answers chats.
 
     chat: the model, or a function that loads it: then the page is up at once, and /ready and the
         chat say 503 until it is there. The application closes the model's engine at its end;
-        the journal is its owner's to close.
+        the journal and the learning are their owner's to close.
+    learning: what teaches the model, or a function that makes it once the model is loaded;
+        without it the server answers chats alone.
     """
     config = settings or ServerConfig()
-    service = Service(chat, journal, config)
+    service = Service(chat, journal, config, learning)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -46,8 +62,11 @@ def create_app(
     )
     app.state.service = service
     errors.install(app)
+    app.include_router(models.router)
     app.include_router(completions.router)
     app.include_router(conversations.router)
+    app.include_router(lessons.router)
+    app.include_router(adapters.router)
     app.include_router(health.router)
     page.install(app)
     app.add_middleware(Guard, config=config)

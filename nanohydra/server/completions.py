@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions and GET /v1/models, as the OpenAI API has them.
+"""POST /v1/chat/completions, as the OpenAI API has it.
 
 The engine's own thread writes the answers; the event loop only waits for them.
 """
@@ -23,43 +23,17 @@ from nanohydra.chat import (
 )
 from nanohydra.core.registry import suggest
 from nanohydra.server import wire
+from nanohydra.server.answering import Way, choose
 from nanohydra.server.choices import Item, answers, merge
 from nanohydra.server.config import ServerConfig
 from nanohydra.server.disconnect import EventStream, unless_gone
 from nanohydra.server.errors import ApiError
 from nanohydra.server.recorder import Recorder, record, watch
 from nanohydra.server.schema import ChatRequest
-from nanohydra.server.service import ChatLike, Here, Service
+from nanohydra.server.service import ChatLike, Here
 
 logger = logging.getLogger("nanohydra.server")
 router = APIRouter()
-
-
-@router.get("/v1/models")
-async def models(service: Here) -> dict[str, Any]:
-    """The one model there is."""
-    return {"object": "list", "data": [card(service)]}
-
-
-@router.get("/v1/models/{name}")
-async def model(service: Here, name: str) -> dict[str, Any]:
-    """The model of this name."""
-    check_model(name, service.config)
-    return card(service)
-
-
-def card(service: Service) -> dict[str, Any]:
-    """What a client wants to know of the model before it asks."""
-    chat, config = service.chat, service.config
-    return {
-        "id": config.model_name,
-        "object": "model",
-        "created": service.started,
-        "owned_by": "nanohydra",
-        "context_length": chat.context_length,
-        "tools": list(chat.tools),
-        "defaults": {"temperature": config.temperature, "top_p": config.top_p},
-    }
 
 
 @router.post("/v1/chat/completions")
@@ -68,23 +42,25 @@ async def complete(body: ChatRequest, request: Request, service: Here) -> Respon
     config = service.config
     check(body, config)
     chat = service.admit()
+    way = await choose(service, body)
     recorder = None
     if body.conversation_id is not None:
         # Before the queue may refuse it: what was asked is kept in any case.
-        recorder = await record(service, body.conversation_id, body.to_messages())
-    items = merge(submit(chat, body, config), config.ping_seconds)
+        messages = body.to_messages()
+        recorder = await record(service, body.conversation_id, messages, way.origin)
+    items = merge(submit(chat, body, config, way), config.ping_seconds)
     if recorder is not None:
         items = watch(items, recorder)
     log = request.state.log
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
-        reply = wire.Wire(config.model_name, usage=usage)
+        reply = wire.Wire(config.model_name, usage=usage, origin=way.origin)
         return EventStream(frames(items, reply, body.n or 1, log, recorder))
     found = await unless_gone(request.receive, answers(items))
     log.update(figures(found))
     for done in found:
         refuse_failed(done)
-    completion = wire.Wire(config.model_name).completion(found)
+    completion = wire.Wire(config.model_name, origin=way.origin).completion(found)
     if recorder is not None:
         completion["nanohydra"]["choices"][0]["saved"] = not recorder.failed
     return JSONResponse(completion)
@@ -92,8 +68,6 @@ async def complete(body: ChatRequest, request: Request, service: Here) -> Respon
 
 def check(body: ChatRequest, config: ServerConfig) -> None:
     """Refuse what this server does not serve, whatever the model could do."""
-    if body.model is not None:
-        check_model(body.model, config)
     if len(body.messages) > config.max_messages:
         message = f"messages: at most {config.max_messages}, not {len(body.messages)}"
         raise ApiError(400, message, param="messages", code="invalid_value")
@@ -102,21 +76,15 @@ def check(body: ChatRequest, config: ServerConfig) -> None:
         raise ApiError(400, message, param="n", code="invalid_value")
 
 
-def check_model(name: str, config: ServerConfig) -> None:
-    """Refuse the name of a model that is not here."""
-    if name != config.model_name:
-        message = f"unknown model {name!r}; {suggest(name, [config.model_name])}"
-        raise ApiError(404, message, param="model", code="model_not_found")
-
-
 def submit(
-    chat: ChatLike, body: ChatRequest, config: ServerConfig
+    chat: ChatLike, body: ChatRequest, config: ServerConfig, way: Way
 ) -> list[AsyncGenerator[ChatEvent]]:
     """Queue one answer for each choice: all of them, or none."""
-    messages, tools = body.to_messages(), chosen_tools(body, chat)
+    tools = chosen_tools(body, chat)
+    pinned = {} if way.adapter is None else {"adapter": way.adapter}
     try:
         return [
-            chat.stream(messages, params(body, config, index), tools=tools)
+            chat.stream(way.messages, params(body, config, index), tools=tools, **pinned)
             for index in range(body.n or 1)
         ]
     except QueueFull as error:
@@ -213,9 +181,8 @@ def chunk_of(reply: wire.Wire, index: int, event: ChatEvent) -> wire.Json:
     if isinstance(event, ToolCalled):
         return reply.chunk(index, {}, nanohydra={"tool_call": wire.call_json(event.call)})
     if isinstance(event, Done):
-        return reply.chunk(
-            index, {}, finish_reason=event.finish_reason, nanohydra=wire.extra(event)
-        )
+        about = {**reply.origin, **wire.extra(event)}
+        return reply.chunk(index, {}, finish_reason=event.finish_reason, nanohydra=about)
     result = {"tool_call_id": event.call.id, "name": event.call.name, "content": event.result}
     return reply.chunk(index, {}, nanohydra={"tool_result": result})
 

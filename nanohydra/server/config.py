@@ -26,6 +26,9 @@ class ServerConfig:
     drain_seconds: how long SIGTERM waits for running answers before it cuts them off.
     retry_seconds: what a refused client is told to wait.
     stuck_seconds: an engine with work and no step for this long is reported as stuck.
+    max_lesson_bytes, max_upload_bytes: the bodies of POST /learn and of POST /learn/upload.
+    max_lessons: in one request.
+    owner: whose lessons the clients of this server teach and see.
     ping_seconds: a silent stream sends an SSE comment this often, so that proxies keep it open.
     """
 
@@ -36,6 +39,10 @@ class ServerConfig:
     allowed_hosts: tuple[str, ...] = ()
     max_body_bytes: int = 2**20
     max_import_bytes: int = 64 * 2**20
+    max_lesson_bytes: int = 4 * 2**20
+    max_upload_bytes: int = 16 * 2**20
+    max_lessons: int = 1000
+    owner: str = "local"
     max_messages: int = 512
     max_choices: int = 8
     temperature: float = 0.7

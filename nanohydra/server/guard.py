@@ -16,9 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nanohydra.server.config import LOOPBACK_NAMES, ServerConfig
 from nanohydra.server.errors import ApiError
 
-KEYED = ("/v1/", "/api/")
-TOO_LARGE = "the request body is too large"
-IMPORT = "/api/conversations/import"
+OPEN = ("/", "/health", "/ready")  # and the page's files; all else wants the key
+FILES = "/static/"
 
 
 def host_name(netloc: str) -> str:
@@ -34,7 +33,7 @@ class Guard:
 
     - A `Host` that is not ours: a web page elsewhere whose name was rebound to this address.
     - A foreign `Origin` on anything but a plain read: a web page elsewhere that posts to us.
-    - A missing or wrong key under /v1 and /api, where a key is set.
+    - A missing or wrong key, where a key is set, for all but the page's files and the probes.
     - A body beyond the limit, whether its length is announced or only found out.
     """
 
@@ -42,6 +41,11 @@ class Guard:
         self.app = app
         self.config = config
         self.key = config.api_key
+        self.limits = {
+            "/api/conversations/import": config.max_import_bytes,
+            "/learn": config.max_lesson_bytes,
+            "/learn/upload": config.max_upload_bytes,
+        }
         names = [name.lower() for name in config.allowed_hosts]
         if config.is_loopback:
             names += LOOPBACK_NAMES
@@ -67,25 +71,35 @@ class Guard:
         reads = scope["method"] in ("GET", "HEAD", "OPTIONS")
         if origin is not None and not reads and urlsplit(origin).netloc != host:
             return ApiError(403, f"requests from {origin} are not allowed", code="foreign_origin")
-        if self.key and scope["path"].startswith(KEYED) and not self.knows(headers):
+        if self.key and not is_open(scope["path"]) and not self.knows(headers):
             message = "wrong or missing API key; send it as 'Authorization: Bearer KEY'"
             challenge = {"www-authenticate": "Bearer"}
             return ApiError(401, message, code="invalid_api_key", headers=challenge)
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self.limit(scope):
-            return ApiError(413, TOO_LARGE, code="body_too_large")
+            return ApiError(413, too_large(self.limit(scope)), code="body_too_large")
         return None
 
     def limit(self, scope: Scope) -> int:
         """How many bytes the body may have."""
-        config = self.config
-        return config.max_import_bytes if scope["path"] == IMPORT else config.max_body_bytes
+        return self.limits.get(scope["path"], self.config.max_body_bytes)
 
     def knows(self, headers: Headers) -> bool:
         """Whether the request carries the key; compared in constant time."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         given = key.strip().encode()
         return scheme.lower() == "bearer" and hmac.compare_digest(given, self.key.encode())
+
+
+def is_open(path: str) -> bool:
+    """Whether a path answers without the key."""
+    return path in OPEN or path.startswith(FILES)
+
+
+def too_large(limit: int) -> str:
+    """The refusal of a body, with what would have passed."""
+    most = f"{limit / 2**20:.3g} MB" if limit >= 2**20 else f"{limit} bytes"
+    return f"the request body is too large: this takes at most {most}"
 
 
 def limited(receive: Receive, limit: int) -> Receive:
@@ -98,7 +112,7 @@ def limited(receive: Receive, limit: int) -> Receive:
         seen += len(message.get("body", b""))
         if seen > limit:
             # The one exception that passes unchanged through the reading of the body.
-            raise HTTPException(413, TOO_LARGE)
+            raise HTTPException(413, too_large(limit))
         return message
 
     return receive_limited

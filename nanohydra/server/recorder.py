@@ -25,8 +25,11 @@ SAVE_SECONDS = 0.5  # between two saves of a growing answer
 class Recorder:
     """Keeps one conversation in step with one answer. Made by `record`."""
 
-    def __init__(self, service: Service, conversation_id: str, position: int) -> None:
+    def __init__(
+        self, service: Service, conversation_id: str, position: int, origin: wire.Json
+    ) -> None:
         self.service = service
+        self.origin = origin
         self.conversation_id = conversation_id
         self.position = position  # of the answer's first message
         self.draft = Draft()
@@ -84,7 +87,8 @@ class Recorder:
         if not messages:
             return
         # Until the end is known the answer counts as cut off: a crash leaves it truly marked.
-        meta: dict[str, Any] = {"model": self.service.config.model_name, "finish_reason": "abort"}
+        name = self.service.config.model_name
+        meta: dict[str, Any] = {"model": name, "finish_reason": "abort", **self.origin}
         if self.draft.done is not None:
             meta |= {"finish_reason": self.draft.done.finish_reason, **wire.about(self.draft.done)}
         stored = [StoredMessage(message=message) for message in messages[:-1]]
@@ -93,8 +97,13 @@ class Recorder:
         await asyncio.to_thread(journal.replace_from, self.conversation_id, self.position, stored)
 
 
-async def record(service: Service, conversation_id: str, messages: Sequence[Message]) -> Recorder:
-    """Save what was asked, and return the recorder of its answer.
+async def record(
+    service: Service,
+    conversation_id: str,
+    messages: Sequence[Message],
+    origin: wire.Json | None = None,
+) -> Recorder:
+    """Save what was asked, and return the recorder of its answer, with what that rests on.
 
     What the conversation held after the first difference is replaced; what stays keeps its
     figures. Ends with the request's task. Raises UnknownConversation.
@@ -108,7 +117,7 @@ async def record(service: Service, conversation_id: str, messages: Sequence[Mess
     except UserError as error:
         # A full disk is no reason to leave the question unanswered.
         problem = error
-    recorder = Recorder(service, conversation_id, len(messages))
+    recorder = Recorder(service, conversation_id, len(messages), origin or {})
     service.recorders[conversation_id] = recorder
     if problem is not None:
         recorder.fail(problem)

@@ -118,7 +118,10 @@ Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_LENGTH)]
 
 
 class ChatRequest(BaseModel):
-    """The body of POST /v1/chat/completions. `conversation_id` is ours: save into the journal."""
+    """The body of POST /v1/chat/completions.
+
+    Ours: `conversation_id` saves into the journal, `memory` "off" answers from the weights alone.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -138,6 +141,7 @@ class ChatRequest(BaseModel):
     tools: str | list[Any] | None = None
     tool_choice: Any = None
     conversation_id: str | None = None
+    memory: Literal["auto", "off"] = "auto"
 
     @field_validator("stop", mode="before")
     @classmethod

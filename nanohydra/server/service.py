@@ -21,6 +21,7 @@ from nanohydra.server.errors import ApiError
 from nanohydra.tools import Tool
 
 if TYPE_CHECKING:
+    from nanohydra.server.learning import Learning
     from nanohydra.server.recorder import Recorder
 
 logger = logging.getLogger("nanohydra.server")
@@ -62,17 +63,25 @@ class ChatLike(Protocol):
         params: ChatParams | None = None,
         *,
         tools: Sequence[str] | None = None,
+        adapter: str | None = None,
     ) -> AsyncGenerator[ChatEvent]:
-        """Queue one answer now, and yield it as it is written."""
+        """Queue one answer now, and yield it as it is written. `adapter`: None = the base."""
 
 
 Loader = Callable[[], ChatLike]
+Teacher = Callable[[ChatLike], "Learning"]
 
 
 class Service:
     """One server's state; lives in the event loop's thread."""
 
-    def __init__(self, chat: ChatLike | Loader, journal: Journal, config: ServerConfig) -> None:
+    def __init__(
+        self,
+        chat: ChatLike | Loader,
+        journal: Journal,
+        config: ServerConfig,
+        learning: Learning | Teacher | None = None,
+    ) -> None:
         self.journal = journal
         self.config = config
         self.status: Status = "loading"
@@ -80,6 +89,9 @@ class Service:
         self.started = int(time.time())
         self._loader: Loader = chat if callable(chat) else lambda: chat
         self._chat: ChatLike | None = None
+        self._teacher = learning
+        self.learns = learning is not None
+        self.learning: Learning | None = None  # there as soon as the model is
         self._running: set[asyncio.Task[Any]] = set()  # requests that use the model
         self._background: set[asyncio.Task[Any]] = set()
         self.recorders: dict[str, Recorder] = {}  # by conversation, while an answer is saved
@@ -88,6 +100,9 @@ class Service:
         """Load the model in a thread: the page and /health answer in the meantime."""
         try:
             self._chat = await asyncio.to_thread(self._loader)
+            teacher = self._teacher
+            made = await asyncio.to_thread(teacher, self._chat) if callable(teacher) else teacher
+            self.learning = made
         except Exception as error:
             self.failure, self.status = error, "failed"
             return

@@ -83,15 +83,20 @@ class Wire:
     """Names one reply and makes its pieces.
 
     usage: whether the client asked for usage in a stream; every chunk then has the field.
+    origin: what the answer rests on, see `answering`; it joins the `nanohydra` object.
     """
 
-    def __init__(self, model: str, *, usage: bool = False) -> None:
+    def __init__(
+        self, model: str, *, usage: bool = False, origin: Mapping[str, Any] | None = None
+    ) -> None:
         self.usage = usage
+        self.origin = dict(origin or {})
+        build = f"nanohydra-{__version__}"
         self.head: Json = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
             "model": model,
-            "system_fingerprint": f"nanohydra-{__version__}",
+            "system_fingerprint": f"{build}-{self.origin['label']}" if self.origin else build,
         }
 
     def chunk(
@@ -141,5 +146,5 @@ class Wire:
             "object": "chat.completion",
             "choices": choices,
             "usage": usage_json([done.usage for done in answers]),
-            "nanohydra": {"choices": [extra(done) for done in answers]},
+            "nanohydra": {**self.origin, "choices": [extra(done) for done in answers]},
         }

@@ -37,11 +37,10 @@ def make_client(journal: Journal, chat: FakeChat) -> Iterator[Callable[..., Test
     """Clients of apps with settings of the test's own."""
     opened: list[TestClient] = []
 
-    def make(*, with_chat: Any = chat, **settings: Any) -> TestClient:
+    def make(*, with_chat: Any = chat, learning: Any = None, **settings: Any) -> TestClient:
         config = ServerConfig(model_name="fake", **settings)
-        client = TestClient(
-            create_app(with_chat, journal, config), base_url="http://127.0.0.1:8000"
-        )
+        app = create_app(with_chat, journal, config, learning=learning)
+        client = TestClient(app, base_url="http://127.0.0.1:8000")
         opened.append(client.__enter__())
         return client
 
@@ -74,9 +73,9 @@ def start_server(journal: Journal) -> Iterator[Callable[..., Live]]:
     """Servers on free ports, each in a thread; ended and waited for after the test."""
     running: list[tuple[DrainingServer, threading.Thread]] = []
 
-    def start(chat: FakeChat, **settings: Any) -> Live:
+    def start(chat: FakeChat, *, learning: Any = None, **settings: Any) -> Live:
         config = ServerConfig(model_name="fake", port=0, drain_seconds=1.0, **settings)
-        app: FastAPI = create_app(chat, journal, config)
+        app: FastAPI = create_app(chat, journal, config, learning=learning)
         listening = listen(config)
         server = DrainingServer(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

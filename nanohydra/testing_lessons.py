@@ -1,0 +1,102 @@
+"""The parts of `FakeLearning`: how a lesson reads, which words it is about, what a test measured.
+
+Plain values and functions; no clock and no lock.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nanohydra.core.errors import UserError
+from nanohydra.core.types import Message
+
+Json = dict[str, Any]
+STAGES = ("queued", "studying", "training", "testing")
+ENDED = ("live", "refused", "failed", "cancelled")
+SHOWN = {"queued": "remembered", "studying": "studying", "training": "studying"}
+WHAT_WAS_DONE = {
+    "queued": "remembered; waiting for the learner",
+    "studying": "writing questions",
+    "training": "training an adapter",
+    "testing": "testing it in other words",
+}
+COMMON = frozenset("what which where when does there that this your from with called have".split())
+REFUSED = {"cheese": "It is known that the moon is made of rock; the test found 3 of 20 changed."}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakePlan:
+    """How one request is answered; see `nanohydra.server.learning.Plan`."""
+
+    messages: Sequence[Message]
+    adapter: str | None = None
+    versions: tuple[str, ...] = ()
+    lessons: tuple[Json, ...] = ()
+    sources: tuple[Json, ...] = ()
+    label: str = "base"
+
+
+@dataclass
+class FakeAlias:
+    """A name, the versions it means, newest first, and what it meant before."""
+
+    name: str
+    versions: list[str] = field(default_factory=list)
+    history: list[list[str]] = field(default_factory=list)
+
+    def move(self, versions: Sequence[str]) -> None:
+        """Mean something else from now on."""
+        self.history.append(self.versions)
+        self.versions = list(versions)
+
+
+def text_of(lesson: Json, place: int) -> str:
+    """A lesson as one line. Raises UserError for an empty one and for an unknown kind."""
+    kind = lesson.get("kind")
+    if kind not in ("fact", "qa", "document", "conversation"):
+        raise UserError(f"lessons[{place}].kind is {kind!r}")
+    if kind == "qa":
+        text = f"{lesson.get('question', '')} {lesson.get('answer', '')}"
+    elif kind == "conversation":
+        text = " ".join(str(m.get("content", "")) for m in lesson.get("messages", []))
+    else:
+        text = str(lesson.get("title") or lesson.get("text") or "")
+    if not text.strip():
+        raise UserError(f"lessons[{place}] is empty")
+    return " ".join(text.split())
+
+
+def answer_of(lesson: Json, question: str) -> str:
+    """The sentence of a lesson that shares most words with a question."""
+    sentences = re.split(r"(?<=[.!?])\s+", lesson["body"])
+    words = words_of(question)
+    return max(sentences, key=lambda sentence: len(words & words_of(sentence)))
+
+
+def words_of(text: str) -> set[str]:
+    """The words that tell one subject from another."""
+    return {w for w in re.findall(r"\w+", text.casefold()) if len(w) > 3} - COMMON
+
+
+def entry(version: str, job: Json, state: str, versions: list[str]) -> Json:
+    """A line of the timeline. `set`: what the alias meant right after it."""
+    return {
+        "version": version, "time": time.time(), "gate": job["gate"], "state": state,
+        "alias": job["alias"], "lessons": len(job["lessons"]), "set": versions,
+        "reason": job["reason"],
+    }  # fmt: skip
+
+
+def gate_of(passed: bool) -> Json:
+    """What a gate measured."""
+    return {
+        "recall": {"value": 1.0, "limit": 0.9, "passed": True},
+        "earlier": {"value": 1.0 if passed else 0.85, "limit": 0.99, "passed": passed},
+        "loss": {"value": 0.012, "limit": 0.0488, "passed": True},
+        "locality": {"value": 0.995, "limit": 0.98, "passed": True},
+        "format": {"value": 1.0, "limit": 1.0, "passed": True},
+    }
