@@ -16,6 +16,7 @@ from nanohydra.core.registry import suggest
 from nanohydra.core.runtime import RuntimeConfig
 from nanohydra.data.config import CleanConfig, HoldOut, Packing, Phase, SourceConfig
 from nanohydra.eval.config import EvalConfig
+from nanohydra.learn.config import LearnConfig
 from nanohydra.model.config import ModelConfig
 from nanohydra.tokenizer.config import TokenizerConfig
 from nanohydra.training.config import TrainConfig
@@ -76,6 +77,7 @@ class Recipe:
         says it. Given on the command line, it wins over the shape in [model].
     model: its vocab_size is the tokenizer's, whatever it says.
     sft: None = the run ends with pretraining.
+    learn: how lessons become adapters, once the model is served.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Recipe:
     pretrain: TrainConfig = TrainConfig()
     sft: TrainConfig | None = None
     eval: EvalConfig = EvalConfig()
+    learn: LearnConfig = LearnConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
     def __post_init__(self) -> None:

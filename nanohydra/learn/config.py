@@ -1,0 +1,234 @@
+"""What a recipe may set under [learn]: adapter, training, anchors, gate, retries and the learner.
+
+Frozen dataclasses, imported without torch. The defaults are those that were measured on the model
+of the recipe `tiny`; docs/log.md has the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nanohydra.adapters.config import LoraConfig
+from nanohydra.core.errors import UserError
+from nanohydra.data.config import SourceConfig
+
+DOMAINS = ("stories", "greetings", "arithmetic", "reading", "facts", "taught", "abstain")
+"""Of the primer, each an anchor: what a lesson must leave as it was."""
+TOOL_DOMAINS = ("arithmetic",)
+SEED = 5  # of the anchors, unlike the seeds of training data
+
+
+def _share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise UserError(f"learn.{name} is {value}; it lies between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureConfig:
+    """Shares of the tokens of every step; what is left, 0.63 by default, are the new lessons.
+
+    replay: earlier lessons. anchors: what the base already does, held by a KL term to the base.
+    near_misses: the questions of the new lessons about names that nobody taught, to be answered
+        as the base does. A part for which there is nothing gives its share to the others.
+    """
+
+    replay: float = 0.20
+    anchors: float = 0.12
+    near_misses: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("replay", "anchors", "near_misses"):
+            _share(f"mixture.{name}", getattr(self, name))
+        if self.replay + self.anchors + self.near_misses >= 1:
+            raise UserError("the shares of learn.mixture leave nothing for the new lessons")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterTrainConfig:
+    """How one adapter is trained.
+
+    lr: AdamW's rate, the same for both factors; it rises over warmup_steps and then stays, or
+        falls linearly to zero at max_steps.
+    row_length, rows_per_step: tokens of a row, and rows of a step. An item that is longer makes
+        the rows longer, up to what the model sees.
+    kl_weight: of the divergence from the base on anchors, forward KL over the whole vocabulary
+        in nats per token.
+    max_steps, max_seconds: caps; a run that meets one keeps what it has, and the gate decides.
+    check_every: steps between checks whether the development wordings are recalled.
+    stop_recall: share of them that ends the run, by greedy decoding. patience: checks in a row
+        that must reach it.
+    extra_steps: steps after that. max_new_tokens: of a decoded answer.
+    """
+
+    lr: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.0
+    warmup_steps: int = 5
+    decay: Literal["constant", "linear"] = "constant"
+    clip_norm: float = 1.0
+    row_length: int = 128
+    rows_per_step: int = 4
+    kl_weight: float = 1.0
+    max_steps: int = 200
+    max_seconds: float = 600.0
+    check_every: int = 10
+    stop_recall: float = 1.0
+    patience: int = 1
+    extra_steps: int = 0
+    max_new_tokens: int = 48
+
+    def __post_init__(self) -> None:
+        for name in ("row_length", "rows_per_step", "max_steps", "check_every", "patience"):
+            if getattr(self, name) < 1:
+                raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is at least 1")
+        for name in ("lr", "max_seconds"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is above 0")
+        for name in ("kl_weight", "weight_decay", "warmup_steps", "clip_norm", "extra_steps"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is not negative")
+        _share("train.stop_recall", self.stop_recall)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnchorConfig:
+    """What a lesson must leave as it was.
+
+    domains: of the primer; its train split holds training, its test split is what the gate
+        measures. sources, heldout: name -> other texts for the two, in place of the primer's.
+        Each name of the second is a domain of the gate's.
+    sequences, heldout_sequences: how many of each are used. max_length: tokens of one at most.
+    tools: domains whose questions are answered with a tool.
+    """
+
+    domains: tuple[str, ...] = DOMAINS
+    sources: Mapping[str, SourceConfig] = field(default_factory=dict)
+    heldout: Mapping[str, SourceConfig] = field(default_factory=dict)
+    sequences: int = 24
+    heldout_sequences: int = 40
+    max_length: int = 128
+    tools: tuple[str, ...] = TOOL_DOMAINS
+
+    def __post_init__(self) -> None:
+        for name in ("sequences", "heldout_sequences", "max_length"):
+            if getattr(self, name) < 1:
+                raise UserError(f"learn.anchors.{name} is {getattr(self, name)}; at least 1")
+        if bool(self.sources) != bool(self.heldout):
+            raise UserError("learn.anchors.sources and learn.anchors.heldout go together")
+
+    @property
+    def training_sources(self) -> Mapping[str, SourceConfig]:
+        """What training is held to."""
+        return self.sources or self._primer("train", self.sequences)
+
+    @property
+    def gate_sources(self) -> Mapping[str, SourceConfig]:
+        """What the gate measures."""
+        return self.heldout or self._primer("test", self.heldout_sequences)
+
+    def _primer(self, split: str, count: int) -> Mapping[str, SourceConfig]:
+        return {
+            name: SourceConfig(kind="primer", split=split, seed=SEED, counts={name: count})
+            for name in self.domains
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateConfig:
+    """What a version must reach before it goes live. Shares lie between 0 and 1.
+
+    min_recall: lower end of Wilson's interval of the held-out wordings answered right, from
+        small_sample wordings on; below that, all but small_misses of them.
+    min_reverse: share of held-out reverse questions answered right, where a lesson has them.
+    max_loss_rise: nats per token, upper 95% end of a paired bootstrap over sequences, on every
+        anchor domain with the adapter on; 0.0488 = ln 1.05 is 5% of perplexity.
+    max_lost: share of earlier lessons whose questions, routed to their version, are not answered.
+    earlier_items: questions about earlier lessons that are asked at most.
+    min_agreement: share of tokens of greedy answers to unrelated prompts that stay as the base's,
+        with the adapter forced on.
+    min_format: share of the base's well-formed tool calls and ended answers that stay so.
+    max_relative_change: largest ||dW|| / ||W|| of a layer.
+    banned_words: an answer that says one of them fails, unless the lesson or the base says it;
+        () is a short list of its own.
+    locality_prompts, max_new_tokens: how many prompts are decoded, and how far.
+    timeout_seconds: for the whole gate; one that takes longer has failed.
+    """
+
+    min_recall: float = 0.85
+    small_sample: int = 40
+    small_misses: int = 1
+    min_reverse: float = 0.8
+    max_loss_rise: float = 0.0488
+    bootstrap_samples: int = 1000
+    max_lost: float = 0.01
+    earlier_items: int = 200
+    min_agreement: float = 0.98
+    min_format: float = 1.0
+    max_relative_change: float = 0.5
+    banned_words: tuple[str, ...] = ()
+    locality_prompts: int = 48
+    max_new_tokens: int = 32
+    timeout_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        for name in ("min_recall", "min_reverse", "max_lost", "min_agreement", "min_format"):
+            _share(f"gate.{name}", getattr(self, name))
+        if not self.max_loss_rise > 0:
+            raise UserError(f"learn.gate.max_loss_rise is {self.max_loss_rise}; it is above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryConfig:
+    """How the learner tries again after a refusal, before it leaves lessons in memory only.
+
+    attempts: trainings in all. The second has lr_factor of the rate, kl_factor of the KL weight
+    and `replay` as the share of replay; the third also adapts the upper half of the layers only.
+    """
+
+    attempts: int = 3
+    lr_factor: float = 0.5
+    kl_factor: float = 2.0
+    replay: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.attempts <= 3:
+            raise UserError(f"learn.retry.attempts is {self.attempts}; it lies between 1 and 3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerConfig:
+    """The learner's process.
+
+    threads: CPU threads of learner and gate each. nice: how far they stand behind others, 0-19.
+    lease_seconds: a job whose learner has not been heard of for so long is taken up again.
+    poll_seconds: between two looks at an empty queue.
+    """
+
+    threads: int = 1
+    nice: int = 19
+    lease_seconds: float = 60.0
+    poll_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise UserError(f"learn.learner.threads is {self.threads}; it is at least 1")
+        if not 0 <= self.nice <= 19:
+            raise UserError(f"learn.learner.nice is {self.nice}; it lies between 0 and 19")
+        if not (self.lease_seconds > 0 and self.poll_seconds > 0):
+            raise UserError("learn.learner.lease_seconds and poll_seconds must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnConfig:
+    """How lessons become adapters."""
+
+    seed: int = 0
+    lora: LoraConfig = LoraConfig()
+    mixture: MixtureConfig = MixtureConfig()
+    train: AdapterTrainConfig = AdapterTrainConfig()
+    anchors: AnchorConfig = AnchorConfig()
+    gate: GateConfig = GateConfig()
+    retry: RetryConfig = RetryConfig()
+    learner: LearnerConfig = LearnerConfig()

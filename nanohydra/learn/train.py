@@ -1,0 +1,240 @@
+"""Study items -> one adapter: a loop for runs of seconds, which stops as soon as they are recalled.
+
+It has a loop of its own beside training.loop: a step is one pass over lessons, replay and anchors
+together, whose two losses share its hidden states, and the run ends by what the model can say. It
+must also run unnoticed beside a server: it handles no signals and leaves the allocator alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from nanohydra.adapters import AdapterWeights
+from nanohydra.adapters.base import base_hash
+from nanohydra.adapters.lora import attach
+from nanohydra.core.errors import UserError
+from nanohydra.core.types import IGNORE, Record
+from nanohydra.kernels import linear_cross_entropy
+from nanohydra.learn.anchors import Anchors
+from nanohydra.learn.config import AdapterTrainConfig, LearnConfig
+from nanohydra.learn.near_misses import near_misses
+from nanohydra.learn.replies import reply_to_all
+from nanohydra.learn.samples import Mixture, Sample, encode, encode_item, encode_record, pack
+from nanohydra.learn.study import judge
+
+if TYPE_CHECKING:
+    from nanohydra.adapters.lora import Attached
+    from nanohydra.checkpoint import Loaded
+    from nanohydra.learn.study import Study, StudyItem
+    from nanohydra.model import Decoder
+
+NEAR_MISSES_PER_LESSON = 6
+# Below this share of dev answers predicted token by token, decoding them is not worth its time.
+WORTH_DECODING = 0.6
+
+Progress = Callable[[float, Mapping[str, float]], None]
+
+
+class Stopped(Exception):
+    """The training was told to stop before it was done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedAdapter:
+    """An adapter and how it came about.
+
+    metrics: steps, tokens, seconds, cpu_seconds, loss and kl (of the last step, nats per token)
+    and recall (of the development wordings, at the last check).
+    """
+
+    weights: AdapterWeights
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def train_adapter(
+    loaded: Loaded,
+    study: Study,
+    replay: Sequence[StudyItem],
+    anchors: Sequence[Record],
+    config: LearnConfig,
+    *,
+    on_progress: Progress = lambda share, metrics: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> TrainedAdapter:
+    """Train a fresh adapter on the frozen base; the model is left as it was.
+
+    replay: items of earlier lessons. anchors: what the base is held to. Raises Stopped, and
+    UserError if the study holds nothing to train on or the numbers break down.
+    """
+    new = [item for item in study.items if item.split == "train"]
+    if not new:
+        raise UserError("the lessons gave nothing to train on; give a fact or a question each")
+    run = _Run(loaded, config, on_progress, should_stop)
+    run.prepare(new, replay, anchors)
+    attached = attach(loaded.model, config.lora, seed=config.seed)
+    was_training = loaded.model.training
+    try:
+        loaded.model.train()
+        run.steps(attached, [item for item in study.items if item.split == "dev"])
+        return TrainedAdapter(weights=attached.weights(run.base), metrics=run.metrics)
+    finally:
+        loaded.model.train(was_training)
+        attached.detach()
+
+
+class _Run:
+    """One training."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        config: LearnConfig,
+        on_progress: Progress,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.loaded, self.model, self.config = loaded, loaded.model, config
+        self.on_progress, self.should_stop = on_progress, should_stop
+        self.metrics: dict[str, float] = {"recall": 0.0}
+        self.started, self.cpu_started = time.monotonic(), time.process_time()
+
+    def prepare(
+        self, new: Sequence[StudyItem], replay: Sequence[StudyItem], anchors: Sequence[Record]
+    ) -> None:
+        """All sequences, and what the base says to the anchors: the adapter is not there yet."""
+        config, tokenizer = self.config, self.loaded.tokenizer
+        longest = self.model.config.max_seq_len
+        self.base = base_hash(self.model)
+        count = NEAR_MISSES_PER_LESSON * len({item.lesson_id for item in new})
+        wanted = config.mixture.near_misses > 0
+        missed = near_misses(self.loaded, new, count=count, seed=config.seed) if wanted else []
+        held = [encode_record(tokenizer, r, config.anchors.max_length) for r in anchors]
+        near = [(encode(tokenizer, m.messages, m.answer, longest), m.by_base) for m in missed]
+        self.anchors = Anchors(
+            self.model,
+            [*(held if config.mixture.anchors else ()), *(s for s, base in near if base)],
+        )
+        ids = {sample.ids for sample, _ in near}
+        mixture = config.mixture
+        pools = {
+            "new": [encode_item(tokenizer, item, longest) for item in new],
+            "replay": [encode_item(tokenizer, item, longest) for item in replay],
+            "anchors": [s for s in self.anchors.samples if s.ids not in ids],
+            "near_misses": [s for s in self.anchors.samples if s.ids in ids]
+            + [sample for sample, by_base in near if not by_base],
+        }
+        shares = {name: getattr(mixture, name) for name in pools if name != "new"}
+        shares["new"] = 1.0 - sum(shares.values())
+        widest = max(len(s.ids) - 1 for pool in pools.values() for s in pool)
+        self.mixture = Mixture(
+            pools, shares, row_length=max(config.train.row_length, widest), seed=config.seed
+        )
+
+    def steps(self, attached: Attached, dev: Sequence[StudyItem]) -> None:
+        """Step after step, until the development items are recalled or a cap is met."""
+        train = self.config.train
+        parameters = list(attached.parameters())
+        optimizer = torch.optim.AdamW(
+            parameters, lr=train.lr, betas=train.betas, weight_decay=train.weight_decay, fused=True
+        )
+        reached, last = 0, train.max_steps
+        for step in itertools.count(1):
+            if self.should_stop():
+                raise Stopped
+            for group in optimizer.param_groups:
+                group["lr"] = train.lr * rate_factor(train, step)
+            loss = self.backward()
+            norm = float(torch.nn.utils.clip_grad_norm_(parameters, train.clip_norm or math.inf))
+            if not math.isfinite(loss + norm):
+                raise UserError(f"the training broke down at step {step}: the loss is not finite")
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if step % train.check_every == 0 and last == train.max_steps:
+                self.metrics["recall"] = recall = self.recall(dev)
+                reached = reached + 1 if dev and recall >= train.stop_recall else 0
+                if reached >= train.patience:
+                    last = min(last, step + train.extra_steps)
+            seconds = time.monotonic() - self.started
+            self.metrics |= {
+                "steps": float(step),
+                "tokens": float(sum(self.mixture.tokens.values())),
+                "seconds": seconds,
+                "cpu_seconds": time.process_time() - self.cpu_started,
+            }
+            self.on_progress(min(1.0, max(step / last, seconds / train.max_seconds)), self.metrics)
+            if step >= last or seconds >= train.max_seconds:
+                return
+
+    def backward(self) -> float:
+        """One step's gradient; its loss."""
+        rows = self.mixture.rows(self.config.train.rows_per_step)
+        batch = rows.batch.to(str(self.model.device))
+        x_BTD = self.model.hidden(
+            batch.ids_BT, positions_BT=batch.positions_BT, segments_BT=batch.segments_BT
+        )
+        loss, _ = linear_cross_entropy(
+            x_BTD.flatten(0, 1),
+            self.model.head.weight,
+            rows.batch.labels_BT.flatten(),
+            reduction="mean",
+        )
+        self.metrics["loss"] = float(loss.detach())
+        kl = self.anchors.divergence(self.model, x_BTD, rows.places_BT)
+        if kl is not None:
+            self.metrics["kl"] = float(kl.detach())
+            loss = loss + self.config.train.kl_weight * kl
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def recall(self, dev: Sequence[StudyItem]) -> float:
+        """Share of items answered right by greedy decoding.
+
+        An item whose every token is the likeliest one, given those before it, is what greedy
+        decoding would say, and one pass tells it of all; only the others are decoded.
+        """
+        if not dev:
+            return 0.0
+        was_training = self.model.training
+        self.model.eval()
+        samples = [
+            encode_item(self.loaded.tokenizer, item, self.model.config.max_seq_len) for item in dev
+        ]
+        right = [predicts(self.model, sample) for sample in samples]
+        self.model.train(was_training)
+        if sum(right) >= WORTH_DECODING * len(dev):
+            rest = [number for number, ok in enumerate(right) if not ok and dev[number].messages]
+            replies = reply_to_all(
+                self.model,
+                self.loaded.tokenizer,
+                [dev[number].messages for number in rest],
+                max_new_tokens=self.config.train.max_new_tokens,
+            )
+            for number, reply in zip(rest, replies, strict=True):
+                right[number] = judge(dev[number], reply.message.content, finished=reply.ended)
+        return sum(right) / len(dev)
+
+
+@torch.no_grad()
+def predicts(model: Decoder, sample: Sample) -> bool:
+    """Whether each token that the mask names is the likeliest one after those before it."""
+    rows = pack([[sample]])
+    x_BTD = model.hidden(rows.batch.ids_BT.to(model.device))
+    labels_BT = rows.batch.labels_BT.to(model.device)
+    mask_BT = labels_BT != IGNORE
+    likeliest = model.unembed(x_BTD[mask_BT]).argmax(-1)
+    return bool((likeliest == labels_BT[mask_BT]).all())
+
+
+def rate_factor(config: AdapterTrainConfig, step: int) -> float:
+    """What the rate is multiplied by at a step, counted from 1."""
+    rising = min(1.0, step / max(config.warmup_steps, 1))
+    if config.decay == "constant":
+        return rising
+    return rising * max(0.0, 1.0 - (step - 1) / config.max_steps)

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from nanohydra.adapters.base import exact_hash
+from nanohydra.adapters.lora import attach, attach_weights
+from nanohydra.checkpoint import Loaded
+from nanohydra.core.errors import UserError
+from nanohydra.core.types import IGNORE, Conversation, Document, Message
+from nanohydra.learn.anchors import Anchors, read_records
+from nanohydra.learn.config import LearnConfig
+from nanohydra.learn.near_misses import PLAIN, change_name, near_misses
+from nanohydra.learn.replies import reply_to_all
+from nanohydra.learn.samples import Mixture, Sample, encode_item, encode_record, pack
+from nanohydra.learn.study import Study, StudyItem
+from nanohydra.learn.train import Stopped, predicts, rate_factor, train_adapter
+
+Settings = Callable[..., LearnConfig]
+Items = Callable[..., tuple[StudyItem, ...]]
+ANCHORS = (
+    Document(text="The printer is on the floor."),
+    Conversation(
+        messages=(
+            Message(role="user", content="Who is there?"),
+            Message(role="assistant", content="It is me."),
+        )
+    ),
+)
+
+
+def sample(*ids: int, place: int = -1, first: int = 1) -> Sample:
+    return Sample(ids=ids, mask=tuple(n >= first for n in range(len(ids))), place=place)
+
+
+def test_loss_is_on_the_answer_and_its_end_alone(
+    loaded: Loaded, make_item: Callable[..., StudyItem]
+) -> None:
+    encoded = encode_item(loaded.tokenizer, make_item("Who?", "Me.", "Me"), 64)
+    learned = [id for id, on in zip(encoded.ids, encoded.mask, strict=True) if on]
+    assert learned == [*loaded.tokenizer.encode("Me."), loaded.tokenizer.end_id]
+    cut = encode_item(loaded.tokenizer, make_item("Who? " * 40, "Me.", "Me"), 64)
+    assert len(cut.ids) == 64 and cut.ids[0] == loaded.tokenizer.bos_id
+    assert cut.num_targets == 4  # the answer is never cut
+
+
+def test_packed_rows_restart_and_shift_within_each_sample() -> None:
+    rows = pack([[sample(1, 2, 3), sample(4, 5, first=1)], [sample(6, 7, 8, 9, first=3)]])
+    assert rows.batch.ids_BT.tolist() == [[1, 2, 4], [6, 7, 8]]
+    assert rows.batch.labels_BT.tolist() == [[2, 3, 5], [IGNORE, IGNORE, 9]]
+    assert rows.batch.positions_BT.tolist() == [[0, 1, 0], [0, 1, 2]]
+    assert rows.batch.segments_BT.tolist() == [[0, 0, 1], [0, 0, 0]]
+    held = pack([[sample(1, 2, 3, place=5, first=2), sample(4, 5)]])
+    assert held.places_BT.tolist() == [[-1, 5, -1]]
+    assert held.batch.labels_BT.tolist() == [[IGNORE, IGNORE, 5]]
+
+
+def test_the_mixture_draws_all_before_any_again_and_keeps_its_shares() -> None:
+    pools = {"new": [sample(*range(9))] * 30, "replay": [sample(*range(5))] * 7, "none": []}
+    mixture = Mixture(pools, {"new": 0.6, "replay": 0.2, "none": 0.2}, row_length=32, seed=0)
+    seen = sum(int((mixture.rows(2).batch.segments_BT >= 0).sum()) for _ in range(40))
+    assert seen > 2000
+    total = sum(mixture.tokens.values())
+    assert abs(mixture.tokens["new"] / total - 0.75) < 0.01  # the empty pool's share is given up
+    drawn: list[int] = []
+    order = Mixture({"new": [sample(n, n) for n in range(10)]}, {"new": 1.0}, row_length=1, seed=3)
+    for _ in range(20):
+        drawn += order.rows(1).batch.ids_BT[0].tolist()
+    for start in (0, 10):  # the packer's buffer holds more than one epoch, in order
+        assert sorted(drawn[start : start + 10]) == list(range(10))
+    assert drawn[:10] != drawn[10:]
+
+
+def test_divergence_is_zero_for_the_base_and_its_gradient_too(loaded: Loaded) -> None:
+    model = loaded.model
+    anchors = Anchors(model, [encode_record(loaded.tokenizer, r, 48) for r in ANCHORS])
+    rows = pack([anchors.samples])
+    attached = attach(model, LearnConfig().lora)
+    batch = rows.batch
+    x_BTD = model.hidden(
+        batch.ids_BT, positions_BT=batch.positions_BT, segments_BT=batch.segments_BT
+    )
+    kl = anchors.divergence(model, x_BTD, rows.places_BT)
+    assert kl is not None and float(kl.detach()) < 1e-6
+    with torch.no_grad():
+        for layer in attached.layers.values():
+            layer.lora_b.normal_(std=0.3)
+    moved = anchors.divergence(model, model.hidden(batch.ids_BT), rows.places_BT)
+    assert moved is not None and float(moved.detach()) > 1e-3
+    assert anchors.divergence(model, x_BTD, torch.full_like(rows.places_BT, -1)) is None
+
+
+def test_divergence_is_the_mean_of_kl_over_tokens(loaded: Loaded) -> None:
+    model = loaded.model
+    anchors = Anchors(model, [encode_record(loaded.tokenizer, ANCHORS[0], 48)])
+    (held,) = anchors.samples
+    rows = pack([[held]])
+    ids_BT = rows.batch.ids_BT
+    with torch.no_grad():
+        base = model(ids_BT).log_softmax(-1)
+        x_BTD = model.hidden(ids_BT) * 1.5
+        here = model.unembed(x_BTD).log_softmax(-1)
+        expected = (base.exp() * (base - here)).sum(-1).mean()
+        kl = anchors.divergence(model, x_BTD, rows.places_BT)
+    assert kl is not None
+    torch.testing.assert_close(kl, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_training_recalls_a_fact_and_leaves_the_base_alone(
+    loaded: Loaded, settings: Settings, lesson_items: Items
+) -> None:
+    before = exact_hash(loaded.model)
+    config = settings("--train.max_steps=150", "--train.lr=0.01", "--train.check_every=10")
+    seen: list[float] = []
+    study = Study(items=lesson_items())
+    trained = train_adapter(
+        loaded, study, [], ANCHORS, config, on_progress=lambda share, _: seen.append(share)
+    )
+    assert exact_hash(loaded.model) == before
+    assert not any("lora" in name for name, _ in loaded.model.named_parameters())
+    assert all(parameter.requires_grad for parameter in loaded.model.parameters())
+    assert trained.metrics["recall"] == 1.0 and trained.metrics["steps"] < 150
+    assert seen == sorted(seen) and len(seen) == trained.metrics["steps"]
+    attached = attach_weights(loaded.model, trained.weights)
+    (reply,) = reply_to_all(
+        loaded.model, loaded.tokenizer, [study.dev[0].messages], max_new_tokens=8
+    )
+    attached.detach()
+    assert reply.message.content == "Heron" and reply.ended
+
+
+def test_training_is_the_same_for_the_same_seed_and_leaves_the_random_state(
+    loaded: Loaded, settings: Settings, lesson_items: Items
+) -> None:
+    study, config = Study(items=lesson_items(("train",))), settings()
+    states = torch.get_rng_state(), random.getstate()
+    first = train_adapter(loaded, study, [], ANCHORS, config)
+    assert torch.equal(torch.get_rng_state(), states[0]) and random.getstate() == states[1]
+    second = train_adapter(loaded, study, [], ANCHORS, config)
+    assert first.weights.id == second.weights.id
+    assert first.metrics["steps"] == 3  # without development items the cap ends it
+
+
+def test_replay_is_learned_too(
+    loaded: Loaded, settings: Settings, make_item: Callable[..., StudyItem]
+) -> None:
+    config = settings("--train.max_steps=120", "--train.lr=0.01", "--mixture.replay=0.4")
+    old = make_item("Where is the key?", "In May", "May", lesson="old")
+    new = make_item("What is it?", "Heron", "Heron")
+    trained = train_adapter(loaded, Study(items=(new,)), [old], (), config)
+    attached = attach_weights(loaded.model, trained.weights)
+    replies = reply_to_all(
+        loaded.model, loaded.tokenizer, [old.messages, new.messages], max_new_tokens=8
+    )
+    attached.detach()
+    assert [reply.message.content for reply in replies] == ["In May", "Heron"]
+
+
+def test_training_stops_when_told(loaded: Loaded, settings: Settings, lesson_items: Items) -> None:
+    answers = iter([False, True])
+    with pytest.raises(Stopped):
+        train_adapter(
+            loaded, Study(items=lesson_items()), [], (), settings(),
+            should_stop=lambda: next(answers),
+        )  # fmt: skip
+    assert not any("lora" in name for name, _ in loaded.model.named_parameters())
+
+
+def test_training_ends_at_its_time_cap(
+    loaded: Loaded, settings: Settings, lesson_items: Items
+) -> None:
+    config = settings("--train.max_steps=100000", "--train.max_seconds=0.05")
+    trained = train_adapter(loaded, Study(items=lesson_items(("train",))), [], (), config)
+    assert 1 <= trained.metrics["steps"] < 100
+
+
+def test_nothing_to_train_on_is_a_users_mistake(
+    loaded: Loaded, settings: Settings, lesson_items: Items
+) -> None:
+    with pytest.raises(UserError, match="nothing to train on"):
+        train_adapter(loaded, Study(items=lesson_items(("dev",))), [], (), settings())
+
+
+def test_predicting_every_token_is_what_greedy_decoding_says(
+    loaded: Loaded, make_item: Callable[..., StudyItem]
+) -> None:
+    model, tokenizer = loaded.model, loaded.tokenizer
+    asked = make_item("Who?", "x", "x")
+    ids, prompt = [], encode_item(tokenizer, asked, 64).ids[:-2]
+    with torch.no_grad():
+        for _ in range(5):
+            ids.append(int(model(torch.tensor([[*prompt, *ids]]))[0, -1].argmax()))
+    mask = (*[False] * len(prompt), *[True] * len(ids))
+    assert predicts(model, Sample(ids=(*prompt, *ids), mask=mask))
+    wrong = [*ids[:-1], (ids[-1] + 1) % tokenizer.vocab_size]
+    assert not predicts(model, Sample(ids=(*prompt, *wrong), mask=mask))
+
+
+@pytest.mark.parametrize(
+    ("question", "kept", "gone"),
+    [
+        ("Where does Mara Quill live?", "Where does ", "Mara Quill"),
+        ("What is the printer on our floor called?", " on our floor called?", "printer"),
+        ("Ann Lee lives where?", "Ann ", "Lee"),
+    ],
+)
+def test_a_near_miss_asks_about_another_name(question: str, kept: str, gone: str) -> None:
+    changed = change_name(question, random.Random(0))
+    assert changed is not None and kept in changed and gone not in changed
+    assert change_name("Why?", random.Random(0)) is None
+
+
+def test_near_misses_are_answered_as_the_base_does_or_plainly(
+    loaded: Loaded, make_item: Callable[..., StudyItem]
+) -> None:
+    asked = [make_item("Where does Mara live?", "In Rome.", "Rome")]
+    (missed,) = near_misses(loaded, asked, count=4, seed=0)
+    assert missed.answer == PLAIN and not missed.by_base  # a random model abstains from nothing
+    assert "Mara" not in missed.messages[-1].content
+
+
+def test_anchors_of_both_sides_share_no_text() -> None:
+    config = LearnConfig().anchors
+    sides = [
+        {str(r) for rs in read_records(sources, 10).values() for r in rs}
+        for sources in (config.training_sources, config.gate_sources)
+    ]
+    assert len(sides[0]) > 50 and not sides[0] & sides[1]
+
+
+def test_the_rate_rises_stays_or_falls() -> None:
+    config = LearnConfig().train
+    assert rate_factor(config, 1) == 1 / config.warmup_steps
+    assert rate_factor(config, 100) == 1.0
+    falling = copy.copy(config)
+    object.__setattr__(falling, "decay", "linear")
+    assert rate_factor(falling, config.max_steps) == pytest.approx(1 / config.max_steps)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("--train.lr=0", "learn.train.lr is 0"),
+        ("--mixture.replay=0.9", "leave nothing for the new lessons"),
+        ("--gate.min_recall=2", "learn.gate.min_recall is 2"),
+        ("--retry.attempts=9", "learn.retry.attempts is 9"),
+        ("--learner.nice=-5", "learn.learner.nice is -5"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: Settings, word: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        settings(word)
