@@ -1,6 +1,21 @@
 """Lessons to study items: facts are parsed, asked in many wordings, and the replies judged."""
 
+from nanohydra.learn.study.facts import ParsedFact
 from nanohydra.learn.study.items import ItemKind, ItemSplit, Study, StudyItem, judge
-from nanohydra.learn.study.make import study
+from nanohydra.learn.study.make import facts_of, study
+from nanohydra.learn.study.parse import parse, parse_question
+from nanohydra.learn.study.writer import Writer
 
-__all__ = ["ItemKind", "ItemSplit", "Study", "StudyItem", "judge", "study"]
+__all__ = [
+    "ItemKind",
+    "ItemSplit",
+    "ParsedFact",
+    "Study",
+    "StudyItem",
+    "Writer",
+    "facts_of",
+    "judge",
+    "parse",
+    "parse_question",
+    "study",
+]

@@ -23,7 +23,8 @@ SPARE_WORDS = 6  # that a right reply may be longer than the answer, beyond twic
 class StudyItem:
     """One prompt with its answer.
 
-    messages: the prompt, ending with a user's turn. answer: what the assistant says, with its end.
+    messages: the prompt, ending with a user's turn; empty for a plain text (a "statement").
+    answer: what the assistant says, or that text.
     family: which group of wordings it comes from; a family lies in one split.
     accept: a right reply says one of these. forbid: and none of these.
     relation, subject: what the fact is about, empty where no pattern was recognised.
@@ -42,8 +43,8 @@ class StudyItem:
 
     @property
     def question(self) -> str:
-        """The words of the last turn of the prompt."""
-        return self.messages[-1].content
+        """The words of the last turn of the prompt; empty for a plain text."""
+        return self.messages[-1].content if self.messages else ""
 
     @property
     def conversation(self) -> Conversation:

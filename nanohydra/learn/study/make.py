@@ -1,110 +1,104 @@
-"""Make study items of lessons (a first, thin version: few relations, the rest in one wording)."""
+"""Make study items of lessons: about twenty wordings of each fact to train on, others to test.
+
+All is drawn from the template bank by a seed. A writer, where a model is able to write, adds
+questions of its own; those that do not hold the fact together are dropped (writer.py).
+"""
 
 from __future__ import annotations
 
-import re
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
 
-from nanohydra.core.types import Message
-from nanohydra.data.primer.craft import capital
-from nanohydra.data.primer.wordings_facts import FRAMES, PEOPLE
-from nanohydra.learn.lessons import QA, ConversationLesson, Lesson
-from nanohydra.learn.study.items import ItemKind, ItemSplit, Study, StudyItem
+from nanohydra.learn.lessons import Lesson
+from nanohydra.learn.study.facts import ParsedFact
+from nanohydra.learn.study.items import Study, StudyItem
+from nanohydra.learn.study.of_facts import FactItems
+from nanohydra.learn.study.of_texts import question_items, sentence_items, subject_items, turn_items
+from nanohydra.learn.study.sources import Told, told_by
+from nanohydra.learn.study.writer import Writer, written_items
+
+MAX_FORBIDDEN = 40
 
 
-def study(lessons: Sequence[Lesson], *, seed: int, writer: object = None) -> Study:
-    """Items of all lessons."""
+def facts_of(lessons: Sequence[Lesson]) -> list[tuple[Lesson, ParsedFact]]:
+    """The facts that lessons tell and that the bank understands."""
+    return [(t.lesson, t.fact) for lesson in lessons for t in told_by(lesson) if t.fact]
+
+
+def study(
+    lessons: Sequence[Lesson],
+    *,
+    seed: int,
+    others: Sequence[Lesson] = (),
+    writer: Writer | None = None,
+) -> Study:
+    """Items of all lessons that have words to learn, the same for the same seed.
+
+    others: earlier lessons; what they say of the same relation is forbidden in a reply, and makes
+    reverse questions ambiguous. Their own items are not made.
+    """
+    told = [t for lesson in lessons for t in told_by(lesson)]
+    groups = _merged([t for t in told if t.fact is not None])
+    known = [fact for _, fact in groups] + [fact for _, fact in facts_of(others)]
+    values = _by_relation(known)
     items: list[StudyItem] = []
-    for lesson in lessons:
-        items += _items(lesson)
-    return Study(items=tuple(items))
+    for lesson, fact in groups:
+        rng = Random(f"{seed} {lesson.id} {fact.topic}")
+        clear = sum(
+            f.relation.key == fact.relation.key and f.value == fact.value
+            and f.extra.get("r") == fact.extra.get("r") for f in known
+        ) == 1  # fmt: skip
+        maker = FactItems(lesson.id, fact, values[fact.relation.key], rng, reversible=clear)
+        items += maker.items()
+        if writer is not None:
+            items += written_items(writer, lesson.id, fact)
+    items += subject_items(groups, seed)
+    for t in told:
+        rng = Random(f"{seed} {t.lesson.id} {t.sentence or t.question}")
+        if t.sentence:
+            items += sentence_items(t, rng)
+        elif t.question:
+            items += question_items(t, rng)
+        elif t.turns:
+            items += turn_items(t)
+    return Study(items=tuple(_without_clashes(items)))
 
 
-def _items(lesson: Lesson) -> list[StudyItem]:
-    def add(
-        split: ItemSplit, family: str, question: str, answer: str, accept: str,
-        kind: ItemKind = "qa",
-    ) -> None:  # fmt: skip
-        messages = (Message(role="user", content=question),)
-        items.append(StudyItem(
-            lesson_id=lesson.id, kind=kind, messages=messages, answer=answer, split=split,
-            family=family, accept=(accept,),
-        ))  # fmt: skip
-
-    items: list[StudyItem] = []
-    body = lesson.body
-    if isinstance(body, QA):
-        for frame in ("{q}", "Please tell me: {q}", "I have a question. {q}"):
-            add("train", "frame", frame.format(q=body.question), body.answer, body.answer)
-        add("test", "held", f"Can you help? {body.question}", body.answer, body.answer)
-        return items
-    if isinstance(body, ConversationLesson):
-        last = max(i for i, m in enumerate(body.messages) if m.role == "assistant")
-        answer = body.messages[last].content
-        items.append(StudyItem(
-            lesson_id=lesson.id, kind="conversation", messages=body.messages[:last],
-            answer=answer, split="train", family="own", accept=(answer,),
-        ))  # fmt: skip
-        return items
-    for sentence in re.split(r"(?<=[.!?])\s+", body.text.strip()):
-        _fact(sentence.strip(), add)
-    return items
+def _merged(told: Sequence[Told]) -> list[tuple[Lesson, ParsedFact]]:
+    """Facts of one topic as one, told by the last of their lessons: "soup and cake"."""
+    groups: dict[tuple[str, ...], list[Told]] = {}
+    for t in told:
+        assert t.fact is not None
+        groups.setdefault(t.fact.topic, []).append(t)
+    found = []
+    for group in groups.values():
+        last = group[-1]
+        assert last.fact is not None
+        values = {t.fact.value: t.fact.object for t in group if t.fact is not None}
+        joined = " and ".join(values.values())
+        fact = last.fact if len(values) == 1 else replace(last.fact, object=joined)
+        found.append((last.lesson, fact))
+    return found
 
 
-def _fact(sentence: str, add) -> None:  # type: ignore[no-untyped-def]
-    ask: tuple[str, ...]
-    held: tuple[str, ...]
-    bare = sentence.rstrip(".!")
-    if match := re.fullmatch(r"(.+?) (?:is called|is named) (.+)", bare):
-        s, o = match.groups()
-        s = s[0].lower() + s[1:] if s.startswith(("The ", "A ", "My ")) else s
-        ask = (
-            "What is {s} called?",
-            "What is the name of {s}?",
-            "Which name does {s} have?",
-            "{s} is called what?",
-            "How do people call {s}?",
-            "What name does {s} have?",
-        )
-        held, clause, answer = (
-            ("Which name was given to {s}?",),
-            "what {s} is called",
-            "{s} is called {o}.",
-        )
-        back = ("What is called {o}?", "Who or what is {o}?"), ("What has the name {o}?",)
-    elif match := re.fullmatch(r"(.+?) lives in (.+)", bare):
-        s, o = match.groups()
-        r = PEOPLE[0]
-        ask, held, clause, answer = r.ask.train, r.ask.test, r.clause, r.answer
-        back = ("Who lives in {o}?", "Who has a home in {o}?"), ("Which person lives in {o}?",)
-    elif match := re.fullmatch(r"(.+?) works as an? (.+)", bare):
-        s, o = match.groups()
-        r = PEOPLE[1]
-        ask, held, clause, answer = r.ask.train, r.ask.test, r.clause, r.answer
-        back = ("Who is a {o}?", "Who works as a {o}?"), ("Which person is a {o}?",)
-    else:
-        words = bare.split()
-        cut = max(1, len(words) - 2)
-        s, o = " ".join(words[:cut]), " ".join(words[cut:])
-        for q in ("What do you know about {s}?", "Complete: {s}"):
-            add("train", "cloze", q.format(s=s), sentence, o, "cloze")
-        add("test", "cloze-held", f"Go on: {s}", sentence, o, "cloze")
-        return
-    full = capital(answer.format(s=s, o=o))
-    for template in ask:
-        add("train", "ask", capital(template.format(s=s)), full, o)
-    for frame in FRAMES.train[:8]:
-        add("train", "frame", frame.format(c=clause.format(s=s)), full, o)
-    add("dev", "frame-dev", FRAMES.test[0].format(c=clause.format(s=s)), full, o)
-    for template in held:
-        add("test", "held", capital(template.format(s=s)), full, o)
-    for split, bank in zip(("train", "test"), back, strict=True):
-        for template in bank:
-            add(
-                split,
-                f"back-{split}",
-                capital(template.format(o=o)),
-                full,
-                s.removeprefix("the "),
-                "reverse",
-            )
+def _by_relation(facts: Sequence[ParsedFact]) -> dict[str, list[ParsedFact]]:
+    found: dict[str, list[ParsedFact]] = defaultdict(list)
+    for fact in facts:
+        found[fact.relation.key].append(fact)
+    return found
+
+
+def _without_clashes(items: Sequence[StudyItem]) -> list[StudyItem]:
+    """Items without those whose prompt has come before: a prompt has one answer and one split."""
+    seen: set[tuple[object, ...]] = set()
+    kept = []
+    for item in items:
+        words = item.question.casefold().rstrip(".?! ") if item.messages else item.answer
+        prompt = (item.messages[:-1], words)
+        if prompt not in seen:
+            seen.add(prompt)
+            forbid = item.forbid[:MAX_FORBIDDEN]
+            kept.append(replace(item, forbid=forbid))
+    return kept
