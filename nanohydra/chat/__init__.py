@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from nanohydra.chat.answers import answer_all
     from nanohydra.chat.journal import Journal
     from nanohydra.chat.model import ChatModel
-    from nanohydra.engine.thread import EngineStopped, QueueFull
+    from nanohydra.engine.request import QueueFull
+    from nanohydra.engine.thread import EngineStopped
 
 __all__ = [
     "ChatEvent",
@@ -56,6 +57,6 @@ __getattr__ = lazy_names(
         "answer_all": "nanohydra.chat.answers",
         "EngineStopped": "nanohydra.engine.thread",
         "Journal": "nanohydra.chat.journal",
-        "QueueFull": "nanohydra.engine.thread",
+        "QueueFull": "nanohydra.engine.request",
     },
 )

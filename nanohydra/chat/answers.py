@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from nanohydra.adapters import AdapterWeights
 from nanohydra.chat.events import ChatParams
 from nanohydra.chat.reply import Reply, Round, RoundReader
 from nanohydra.checkpoint import Loaded
@@ -21,11 +22,14 @@ def answer_all(
     tools: Mapping[str, Tool] | None = None,
     max_tokens: int = 128,
     batch: int = 64,
+    adapter: AdapterWeights | None = None,
 ) -> list[list[Message]]:
     """The new messages of each conversation, in their order; tools are run on the way.
 
     max_tokens: of one whole answer. batch: conversations that decode together. tools: None = all.
-    Raises UserError if a conversation does not fit into the model's context.
+    adapter: what answers instead of the model itself.
+    Raises UserError if a conversation does not fit into the model's context, or the adapter not
+    to the model.
     """
     if not conversations:
         return []
@@ -37,12 +41,16 @@ def answer_all(
     # A state of a large model's full context for every row would not fit into memory.
     longest = max(len(first.prompt_ids) for _, first in begun)
     max_length = min(limit, longest + max_tokens + TOOL_ROOM)
-    engine = Engine(loaded.model, EngineConfig(max_rows=batch, max_length=max_length))
+    config = EngineConfig(max_rows=batch, max_length=max_length, prefix_rows=0)
+    engine = Engine(loaded.model, config)
+    version = None if adapter is None else engine.load(adapter)
     under_way: dict[str, tuple[Reply, RoundReader]] = {}
 
     def add(reply: Reply, round: Round) -> None:
         id = str(len(under_way))
-        engine.add(Request(id=id, prompt_ids=round.prompt_ids, params=round.params))
+        engine.add(
+            Request(id=id, prompt_ids=round.prompt_ids, params=round.params, adapter=version)
+        )
         under_way[id] = reply, RoundReader(loaded.tokenizer)
 
     # Prompts of equal length that stand together are read in one call.

@@ -111,6 +111,7 @@ class Done:
     messages: what the reply adds to the conversation: assistant and tool turns, in order.
     dropped_turns: how many of the oldest turns did not fit into the context and were left out.
     note: in words, why a reply ended early or what failed; empty when nothing is to say.
+    adapter: id of the version that wrote all of it; None is the model itself.
     """
 
     finish_reason: FinishReason
@@ -119,6 +120,7 @@ class Done:
     messages: tuple[Message, ...] = field(default=())
     dropped_turns: int = 0
     note: str = ""
+    adapter: str | None = None
     kind: Literal["done"] = "done"
 
 

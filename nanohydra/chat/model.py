@@ -23,7 +23,7 @@ from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
 from nanohydra.core.types import Message
-from nanohydra.engine import EngineStopped, EngineThread, EventStream, Request
+from nanohydra.engine import EngineStopped, EngineThread, EventStream, Hold, Request
 from nanohydra.tokenizer import render
 from nanohydra.tools import Tool, load_tools, run_tool
 
@@ -61,12 +61,14 @@ class ChatModel:
         params: ChatParams | None = None,
         *,
         tools: Sequence[str] | None = None,
+        adapter: str | None = None,
     ) -> AsyncGenerator[ChatEvent]:
         """Answer a conversation; the last event is `Done`. Call it from the reader's event loop.
 
         tools: names of those that the model may call now; None = all it has.
+        adapter: id of a loaded adapter, which writes the whole reply; None = the model itself.
         The request is queued by the call itself, so that what is refused is refused here: raises
-        UserError for a conversation or tool that cannot work, QueueFull, EngineStopped.
+        UserError for a conversation, tool or adapter that cannot work, QueueFull, EngineStopped.
         Closing the generator, or dropping it, aborts the request within one step.
         """
         allowed = self._choose(tools)
@@ -74,7 +76,8 @@ class ChatModel:
         reply = Reply(self.tokenizer, messages, params or ChatParams(), self.context_length)
         first = reply.next_round()
         assert first is not None, "only later rounds can run out of room"
-        return self._run(reply, allowed, clock, self._submit(first))
+        hold = self.engine.hold(adapter)  # between the rounds, nothing else would keep it loaded
+        return self._run(reply, allowed, clock, self._submit(first, adapter), adapter, hold)
 
     async def answer(
         self,
@@ -82,10 +85,11 @@ class ChatModel:
         params: ChatParams | None = None,
         *,
         tools: Sequence[str] | None = None,
+        adapter: str | None = None,
     ) -> Done:
         """As `stream`, for callers who want the end alone."""
         last: ChatEvent | None = None
-        async for event in self.stream(messages, params, tools=tools):
+        async for event in self.stream(messages, params, tools=tools, adapter=adapter):
             last = event
         assert isinstance(last, Done)
         return last
@@ -98,16 +102,25 @@ class ChatModel:
                 raise UserError(f"unknown tool {name!r}; {suggest(name, self.tools)}")
         return {name: self.tools[name] for name in names}
 
-    def _submit(self, round: Round, *, goes_on: bool = False) -> EventStream:
+    def _submit(self, round: Round, adapter: str | None, *, goes_on: bool = False) -> EventStream:
         request = Request(
-            id=f"chat-{next(self._numbers)}", prompt_ids=round.prompt_ids, params=round.params
+            id=f"chat-{next(self._numbers)}",
+            prompt_ids=round.prompt_ids,
+            params=round.params,
+            adapter=adapter,
         )
         return self.engine.submit(request, goes_on=goes_on)
 
     async def _run(
-        self, reply: Reply, tools: Mapping[str, Tool], clock: Clock, events: EventStream
+        self,
+        reply: Reply,
+        tools: Mapping[str, Tool],
+        clock: Clock,
+        events: EventStream,
+        adapter: str | None,
+        hold: Hold,
     ) -> AsyncGenerator[ChatEvent]:
-        """The rounds of a reply, from the events of its first."""
+        """The rounds of a reply, from the events of its first; it keeps its adapter to the end."""
         try:
             while True:
                 reader = RoundReader(self.tokenizer, reply.params.stop)
@@ -126,9 +139,10 @@ class ChatModel:
                 following = None if reply.finish_reason else reply.next_round()
                 if following is None:
                     break
-                events = self._submit(following, goes_on=True)
+                events = self._submit(following, adapter, goes_on=True)
         except EngineStopped as error:
             reply.finish("abort", str(error))
         finally:
             events.close()
-        yield reply.done(clock.timings())
+            hold.close()
+        yield reply.done(clock.timings(), adapter)

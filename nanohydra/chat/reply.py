@@ -179,8 +179,8 @@ class Reply:
         """End the reply."""
         self.finish_reason, self.note = reason, note
 
-    def done(self, timings: Timings) -> Done:
-        """The last event of the reply."""
+    def done(self, timings: Timings, adapter: str | None = None) -> Done:
+        """The last event of the reply, which `adapter` wrote."""
         assert self.finish_reason is not None
         return Done(
             finish_reason=self.finish_reason,
@@ -194,6 +194,7 @@ class Reply:
             messages=tuple(self.messages),
             dropped_turns=self.dropped_turns,
             note=self.note,
+            adapter=adapter,
         )
 
     def _named(self, call: ToolCall) -> ToolCall:

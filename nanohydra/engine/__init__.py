@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING
 
 from nanohydra.core.lazy import lazy_names
 from nanohydra.engine.config import EngineConfig
-from nanohydra.engine.request import Event, Request, SamplingParams
+from nanohydra.engine.request import Event, QueueFull, Request, SamplingParams
 
 if TYPE_CHECKING:
     from nanohydra.engine.completions import generate
     from nanohydra.engine.engine import Engine
+    from nanohydra.engine.residents import Hold
     from nanohydra.engine.stream import EventStream
-    from nanohydra.engine.thread import EngineStats, EngineStopped, EngineThread, QueueFull
+    from nanohydra.engine.thread import EngineStats, EngineStopped, EngineThread
 
 __all__ = [
     "Engine",
@@ -20,6 +21,7 @@ __all__ = [
     "EngineThread",
     "Event",
     "EventStream",
+    "Hold",
     "QueueFull",
     "Request",
     "SamplingParams",
@@ -33,7 +35,7 @@ __getattr__ = lazy_names(
         "EngineStopped": "nanohydra.engine.thread",
         "EngineThread": "nanohydra.engine.thread",
         "EventStream": "nanohydra.engine.stream",
-        "QueueFull": "nanohydra.engine.thread",
+        "Hold": "nanohydra.engine.residents",
         "generate": "nanohydra.engine.completions",
     },
 )

@@ -15,7 +15,8 @@ _numbers = itertools.count()
 class Collector:
     """The events of one request on their way to a completion."""
 
-    def __init__(self) -> None:
+    def __init__(self, adapter: str | None = None) -> None:
+        self.adapter = adapter
         self.ids: list[int] = []
         self.logprobs: list[float] = []
         self.finish_reason: FinishReason | None = None
@@ -36,6 +37,7 @@ class Collector:
             ids=tuple(self.ids),
             logprobs=tuple(self.logprobs),
             finish_reason=self.finish_reason,
+            adapter=self.adapter,
         )
 
 
@@ -43,9 +45,11 @@ def generate(
     engine: Engine,
     prompts: Iterable[Sequence[int]],
     params: SamplingParams | Sequence[SamplingParams],
+    adapters: str | None | Sequence[str | None] = None,
 ) -> list[Completion]:
     """Complete all prompts, batched, in their order. One params for all, or one for each.
 
+    adapters: the id of a loaded adapter for all, or one for each; None is the model itself.
     A request that fails has finish_reason "error". The engine must have no other work: the
     events of other requests would be lost.
     """
@@ -53,13 +57,16 @@ def generate(
     all_ids = [tuple(prompt) for prompt in prompts]
     each = [params] * len(all_ids) if isinstance(params, SamplingParams) else list(params)
     assert len(each) == len(all_ids), "one SamplingParams per prompt"
+    named: Sequence[str | None]
+    named = [adapters] * len(all_ids) if isinstance(adapters, str | None) else adapters
+    assert len(named) == len(all_ids), "one adapter, or none, per prompt"
     requests = [
-        Request(id=f"generate-{next(_numbers)}", prompt_ids=ids, params=own)
-        for ids, own in zip(all_ids, each, strict=True)
+        Request(id=f"generate-{next(_numbers)}", prompt_ids=ids, params=own, adapter=adapter)
+        for ids, own, adapter in zip(all_ids, each, named, strict=True)
     ]
     for request in requests:
         engine.check(request)
-    collectors = {request.id: Collector() for request in requests}
+    collectors = {request.id: Collector(request.adapter) for request in requests}
     for request in requests:
         engine.add(request)
     unfinished = len(requests)

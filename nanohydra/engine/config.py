@@ -18,16 +18,25 @@ class EngineConfig:
         to DEFAULT_MAX_LENGTH: every row of the state takes memory for this many.
     prefill_tokens: prompt tokens read in one step at most. Longer prompts are read in pieces,
         between which the running requests get their next token.
+    prefix_rows: finished requests whose tokens are remembered, so that a prompt which begins with
+        them is read from there on; each takes as much memory as a row. 0 = none.
+    max_adapters: adapters that are loaded at once; an unused one makes room for the next.
     """
 
     max_rows: int = 8
     max_length: int = 0
     prefill_tokens: int = 256
+    prefix_rows: int = 4
+    max_adapters: int = 64
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:
             raise UserError(f"engine.max_rows must be at least 1, not {self.max_rows}")
         if self.prefill_tokens < 1:
             raise UserError(f"engine.prefill_tokens must be at least 1, not {self.prefill_tokens}")
+        if self.prefix_rows < 0:
+            raise UserError(f"engine.prefix_rows must be 0 or more, not {self.prefix_rows}")
+        if self.max_adapters < 1:
+            raise UserError(f"engine.max_adapters must be at least 1, not {self.max_adapters}")
         if self.max_length < 0 or self.max_length == 1:
             raise UserError(f"engine.max_length must be 0 or at least 2, not {self.max_length}")

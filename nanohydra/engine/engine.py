@@ -1,8 +1,8 @@
 """The engine: token ids in, token ids out, several requests at once on one decoding state.
 
-Never sees text. Not safe for threads; see thread.py. Every step reads some prompt tokens, bounded
-so that running requests are not held up for long, and then decodes one token for every running
-request in a single forward call.
+Never sees text. Not safe for threads, but for its adapters; see thread.py. Every step reads some
+prompt tokens, bounded so that running requests are not held up for long, and then decodes one
+token for every running request in a single forward call, each with the adapter that it named.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from nanohydra.adapters.batch import RowAdapters, RowPlan
+from nanohydra.adapters.weights import AdapterWeights
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import FinishReason
 from nanohydra.engine.config import DEFAULT_MAX_LENGTH, EngineConfig
+from nanohydra.engine.prefixes import PrefixCache
 from nanohydra.engine.request import Event, Request
+from nanohydra.engine.residents import Residents
 from nanohydra.engine.sampler import SamplingPlan, sample
 from nanohydra.engine.scheduler import Scheduler, Sequence
 from nanohydra.model import Decoder
@@ -47,12 +51,17 @@ class Engine:
         self.max_rows = config.max_rows
         self.max_length = config.max_length or min(limit, DEFAULT_MAX_LENGTH)
         self.scheduler = Scheduler(config.max_rows)
-        self.state = model.init_state(config.max_rows, self.max_length)
+        self.state = model.init_state(config.max_rows + config.prefix_rows, self.max_length)
+        self.prefixes = PrefixCache(self.state, config.max_rows, config.prefix_rows)
+        self.adapters = Residents(model, config.max_adapters)
+        self.row_adapters = RowAdapters(model, config.max_rows)
         self.num_steps = 0
         self.num_prompt_tokens = 0
+        self.num_cached_tokens = 0
         self.num_generated_tokens = 0
         self.finished: Counter[str] = Counter(stop=0, length=0, abort=0, error=0)
         self._plan: SamplingPlan | None = None
+        self._row_plan = RowPlan()
         self._last_ids_B1: Tensor | None = None
 
     @property
@@ -72,10 +81,7 @@ class Engine:
     def check(self, request: Request) -> None:
         """Raise UserError if the request can never run here. Safe to call from any thread."""
         if request.adapter is not None:
-            raise UserError(
-                f"unknown adapter {request.adapter!r}: adapters arrive with the bank; "
-                "leave the adapter out to use the model itself"
-            )
+            self.adapters.check(request.adapter)
         length, vocab = len(request.prompt_ids), self.model.config.vocab_size
         if not length:
             raise UserError("the prompt is empty; it needs at least one token")
@@ -88,11 +94,15 @@ class Engine:
             raise UserError(f"the prompt has token ids outside the vocabulary of {vocab}")
 
     def add(self, request: Request) -> None:
-        """Queue a request. Raises UserError if it can never run or its id is under way."""
+        """Queue a request and pin its adapter until it has ended.
+
+        Raises UserError if it can never run or its id is under way.
+        """
         self.check(request)
         if self.scheduler.find(request.id) is not None:
             raise UserError(f"a request with id {request.id!r} is already under way")
-        self.scheduler.add(Sequence.start(request, self.max_length))
+        pinned = None if request.adapter is None else self.adapters.pin(request.adapter)
+        self.scheduler.add(Sequence.start(request, self.max_length, pinned))
 
     def abort(self, request_id: str) -> bool:
         """End a request at once, without an event; False if it is not under way."""
@@ -102,13 +112,25 @@ class Engine:
         self._remove(sequence, "abort")
         return True
 
-    def load(self, adapter: str) -> None:
-        """Make an adapter available. Not in this version: raises UserError."""
-        raise UserError(f"cannot load adapter {adapter!r}: adapters arrive with the bank")
+    @property
+    def resident(self) -> tuple[str, ...]:
+        """Ids of the adapters that requests may name, the least recently used first."""
+        return self.adapters.ids
 
-    def unload(self, adapter: str) -> None:
-        """Give up an adapter. Not in this version: raises UserError."""
-        raise UserError(f"cannot unload adapter {adapter!r}: adapters arrive with the bank")
+    def load(self, weights: AdapterWeights) -> str:
+        """Make an adapter available and return its id. Safe from any thread, steps go on.
+
+        Raises UserError, with the reason, for an adapter that does not fit the model, and
+        QueueFull if requests use as many adapters as there may be.
+        """
+        return self.adapters.load(weights)
+
+    def unload(self, id: str) -> bool:
+        """Give up an adapter; requests that use it go on. True if none does. From any thread.
+
+        Raises UserError for one that is not loaded.
+        """
+        return self.adapters.unload(id)
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
@@ -120,16 +142,36 @@ class Engine:
         self.num_steps += 1
         events: list[Event] = []
         budget = self.config.prefill_tokens
-        while budget > 0 and (group := self.scheduler.next_to_read(budget)):
+        while budget > 0 and (group := self._next_to_read(budget)):
             length = min(budget, group[0].num_unread)
             budget -= length * len(group)
-            self._attempt(group, events, partial(self._read, group, length))
+            self._attempt(group, events, partial(self._read, group, length), reading=True)
         if running := self.scheduler.running:
             self._attempt(running, events, partial(self._decode, running))
         return events
 
+    def _next_to_read(self, budget: int) -> list[Sequence]:
+        """The prompts to read now, without what is remembered of them."""
+        for sequence in self.scheduler.next_in_line:
+            sequence.match = self.prefixes.find(
+                sequence.request.adapter, sequence.request.prompt_ids
+            )
+            sequence.num_read = sequence.match.length if sequence.match else 0
+        group = self.scheduler.next_to_read(budget)
+        for row, sequence in enumerate(group, self.scheduler.num_running):
+            if sequence.match is not None:
+                self.prefixes.take(sequence.match, row)
+                self.num_cached_tokens += sequence.match.length
+                sequence.match = None
+        return group
+
     def _attempt(
-        self, group: list[Sequence], events: list[Event], work: Callable[[], list[Event]]
+        self,
+        group: list[Sequence],
+        events: list[Event],
+        work: Callable[[], list[Event]],
+        *,
+        reading: bool = False,
     ) -> None:
         """Add the events of the work; if it fails, end the group and leave the rest alone.
 
@@ -140,7 +182,7 @@ class Engine:
             events += work()
         except Exception as error:  # whatever the model raises, other requests must go on
             logger.exception("a forward call of %d request(s) failed", len(group))
-            if len(group) > 1 and not any(s.num_read for s in group):
+            if len(group) > 1 and reading:
                 self.scheduler.read_alone(group)
                 for row in range(first, first + len(group)):
                     self.state.reset(row)
@@ -157,7 +199,8 @@ class Engine:
             device=self.model.device,
         )
         rows_B = torch.arange(first, first + len(group))
-        x_BTD = self.model.hidden(ids_BT, state=self.state, rows=rows_B)
+        with self.row_adapters.plan([s.adapter for s in group]):
+            x_BTD = self.model.hidden(ids_BT, state=self.state, rows=rows_B)
         for sequence in group:
             sequence.num_read += length
         self.num_prompt_tokens += ids_BT.numel()
@@ -173,10 +216,12 @@ class Engine:
         """One more token for each row."""
         if self._plan is None or self._last_ids_B1 is None:
             self._plan = self._make_plan(running)
+            self._row_plan = self.row_adapters.plan([s.adapter for s in running], lasting=True)
             self._last_ids_B1 = torch.tensor(
-                [[s.last_id] for s in running], device=self.model.device
+                [[s.new_ids[-1]] for s in running], device=self.model.device
             )
-        x_B1D = self.model.hidden(self._last_ids_B1, state=self.state)
+        with self._row_plan:
+            x_B1D = self.model.hidden(self._last_ids_B1, state=self.state)
         tokens_B, logprobs_B = sample(self.model.unembed(x_B1D[:, 0]), self._plan)
         self._last_ids_B1 = tokens_B.unsqueeze(1)
         return self._emit(running, tokens_B, logprobs_B)
@@ -198,12 +243,11 @@ class Engine:
                 events.append(_failure(sequence, "the model's output is not a number"))
                 ended.append((sequence, "error"))
                 continue
-            sequence.last_id = token
-            sequence.num_new += 1
+            sequence.new_ids.append(token)
             reason: FinishReason | None = None
             if token in sequence.stop_ids:
                 reason = "stop"
-            elif sequence.num_new >= sequence.max_new:
+            elif len(sequence.new_ids) >= sequence.max_new:
                 reason = "length"
             if reason is not None:
                 ended.append((sequence, reason))
@@ -222,15 +266,20 @@ class Engine:
         return events
 
     def _remove(self, sequence: Sequence, reason: FinishReason) -> None:
-        """Free a sequence's row and count why."""
+        """Free a sequence's row, remember what it held, and count why."""
         self.finished[reason] += 1
+        if reason != "error" and sequence in self.scheduler.rows:
+            row = self.scheduler.rows.index(sequence)
+            self.prefixes.keep(row, sequence.request.adapter, sequence.held_ids)
         removal = self.scheduler.remove(sequence)
+        if sequence.request.adapter is not None:
+            self.adapters.release(sequence.request.adapter)
         if removal is None:
             return
         for source, target in removal.copies:
             self.state.fork(source, target)
         self.state.reset(removal.emptied)
-        self._plan = None
+        self._plan, self._row_plan = None, RowPlan()  # a plan keeps its adapters' tensors alive
 
 
 def _failure(sequence: Sequence, problem: str) -> Event:

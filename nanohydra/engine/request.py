@@ -44,9 +44,16 @@ class SamplingParams:
             raise UserError(f"max_tokens must be at least 1, not {self.max_tokens}")
 
 
+class QueueFull(RuntimeError):
+    """Too much is under way; try again later."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One prompt to continue. `id` is the caller's, unique among the requests under way."""
+    """One prompt to continue. `id` is the caller's, unique among the requests under way.
+
+    adapter: id of a loaded adapter; None is the model itself.
+    """
 
     id: str
     prompt_ids: tuple[int, ...]

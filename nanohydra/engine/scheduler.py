@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from nanohydra.engine.request import Request
 from nanohydra.engine.sampler import random_stream
 
+if TYPE_CHECKING:
+    from nanohydra.adapters.batch import ReadyAdapter
+    from nanohydra.engine.prefixes import Match
+
 
 @dataclass(eq=False, slots=True)
 class Sequence:
-    """One request under way: how much of its prompt was read, and how much was generated.
+    """One request under way: how much of its prompt was read, and what was generated.
 
+    adapter: pinned until the request ends. match: where the start of the prompt is remembered.
     alone: its prompt is not read together with others, because that has failed once.
     """
 
@@ -25,13 +32,16 @@ class Sequence:
     max_new: int
     stop_ids: frozenset[int]
     stream: random.Random
+    adapter: ReadyAdapter | None = None
     num_read: int = 0
-    num_new: int = 0
-    last_id: int = -1
+    new_ids: list[int] = field(default_factory=list)
+    match: Match | None = None
     alone: bool = False
 
     @classmethod
-    def start(cls, request: Request, max_length: int) -> Sequence:
+    def start(
+        cls, request: Request, max_length: int, adapter: ReadyAdapter | None = None
+    ) -> Sequence:
         """A sequence that stops at the request's own limit or at the end of the context."""
         params = request.params
         return cls(
@@ -39,7 +49,13 @@ class Sequence:
             max_new=min(params.max_tokens, max_length - len(request.prompt_ids)),
             stop_ids=frozenset(params.stop_ids),
             stream=random_stream(params.seed),
+            adapter=adapter,
         )
+
+    @property
+    def held_ids(self) -> tuple[int, ...]:
+        """What its row of the state has taken in: the newest token comes with the next step."""
+        return (*self.request.prompt_ids[: self.num_read], *self.new_ids[:-1])
 
     @property
     def num_unread(self) -> int:
@@ -74,6 +90,11 @@ class Scheduler:
         """The sequence of a request that is under way."""
         return self._by_id.get(request_id)
 
+    @property
+    def next_in_line(self) -> list[Sequence]:
+        """Those that the free rows would take."""
+        return list(islice(self.waiting, self.max_rows - len(self.rows)))
+
     def add(self, sequence: Sequence) -> None:
         """Put a sequence at the end of the waiting line."""
         assert sequence.request.id not in self._by_id
@@ -107,7 +128,7 @@ class Scheduler:
         """Send the prompts that were being read together back to the head of the line."""
         del self.rows[self.num_running :]
         for sequence in reversed(group):
-            sequence.alone = True
+            sequence.alone, sequence.num_read = True, 0
             self.waiting.appendleft(sequence)
 
     def start_running(self) -> None:

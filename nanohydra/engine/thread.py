@@ -20,17 +20,15 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
+from nanohydra.adapters.weights import AdapterWeights
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import FinishReason
 from nanohydra.engine.engine import Engine
-from nanohydra.engine.request import Event, Request
+from nanohydra.engine.request import Event, QueueFull, Request
+from nanohydra.engine.residents import Hold
 from nanohydra.engine.stream import EventStream
 
 logger = logging.getLogger(__name__)
-
-
-class QueueFull(RuntimeError):
-    """Too many requests are under way; try again later."""
 
 
 class EngineStopped(RuntimeError):
@@ -42,6 +40,7 @@ class EngineStats:
     """What an engine does now and has done since its start.
 
     finished: requests by finish reason. last_step_age: see `EngineThread.last_step_age`.
+    cached_tokens: of prompts, remembered instead of read. adapters: ids of those loaded.
     """
 
     num_active: int
@@ -54,6 +53,9 @@ class EngineStats:
     finished: Mapping[str, int]
     state_bytes: int
     last_step_age: float
+    cached_tokens: int = 0
+    adapters: tuple[str, ...] = ()
+    adapter_bytes: int = 0
 
 
 class EngineThread:
@@ -92,9 +94,10 @@ class EngineThread:
         """Queue a request and return its events. Call it from the reader's event loop.
 
         goes_on: it continues a reply that was let in before, so a full queue does not refuse it.
-        Raises UserError if it can never run or its id is under way, QueueFull if too many are,
-        EngineStopped if the engine takes no more.
+        Its adapter stays loaded until it has ended. Raises UserError if it can never run or its
+        id is under way, QueueFull if too many are, EngineStopped if the engine takes no more.
         """
+        hold = self.hold(request.adapter)
         self.engine.check(request)
         loop = asyncio.get_running_loop()
         with self._entrance:
@@ -107,8 +110,37 @@ class EngineThread:
             self._open.add(request.id)
             stream = EventStream(request.id, loop, self._release)
             # Inside the lock: nothing that was let in may come after the order to stop.
-            self._commands.put(partial(self._add, request, weakref.ref(stream)))
+            self._commands.put(partial(self._add, request, weakref.ref(stream), hold))
         return stream
+
+    def load(self, weights: AdapterWeights) -> str:
+        """Make an adapter available and return its id; blocks, but holds up no stream.
+
+        All work is done in the caller's thread; requests that come after may name it. An event
+        loop calls it through `asyncio.to_thread`. Raises as `Engine.load` does.
+        """
+        return self.engine.load(weights)
+
+    def unload(self, id: str, timeout_s: float | None = 0.0) -> bool:
+        """Give up an adapter and wait up to `timeout_s` (None: without end) until it has gone.
+
+        New requests are refused at once, those that use it go on, and with the last of them it
+        goes, whether anyone waits or not. False if that is still to come. Raises UserError for
+        one that is not loaded.
+        """
+        return self.engine.unload(id) or self.engine.adapters.wait_until_gone(id, timeout_s)
+
+    def hold(self, adapter: str | None) -> Hold:
+        """Keep an adapter for as long as the returned hold lives, also between two requests.
+
+        Raises UserError if it is not loaded.
+        """
+        if adapter is None:
+            return Hold()
+        self.engine.adapters.pin(adapter)
+        # As a command: a hold may be dropped inside the garbage collector, where no lock is taken.
+        release = partial(self.engine.adapters.release, adapter)
+        return Hold(partial(self._commands.put, release))
 
     def abort(self, request_id: str) -> None:
         """End a request before the next step; its reader gets an event with reason "abort"."""
@@ -169,6 +201,9 @@ class EngineThread:
             finished=dict(engine.finished),
             state_bytes=engine.state.num_bytes,
             last_step_age=self.last_step_age(),
+            cached_tokens=engine.num_cached_tokens,
+            adapters=engine.resident,
+            adapter_bytes=engine.adapters.num_bytes,
         )
 
     def _refuse(self, reason: str) -> None:
@@ -215,10 +250,11 @@ class EngineThread:
                 return
             command()
 
-    def _add(self, request: Request, stream: weakref.ref[EventStream]) -> None:
+    def _add(self, request: Request, stream: weakref.ref[EventStream], hold: Hold) -> None:
         if stream() is not None:  # dropped before it began
             self._streams[request.id] = stream
             self.engine.add(request)
+        hold.close()  # the engine has its own by now
 
     def _drop(self, request_id: str) -> None:
         if self._streams.pop(request_id, None) is not None:

@@ -20,13 +20,25 @@ MARKERS = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
 Script = Callable[[str], str]  # the prompt as text, markers included -> the whole answer
 
 
+class Lengths:
+    """Stands in for DecodingState.lengths: setting one cuts the row."""
+
+    def __init__(self, rows: list[list[int]]) -> None:
+        self.rows = rows
+
+    def __setitem__(self, row: int, length: int) -> None:
+        del self.rows[row][length:]
+
+
 class ScriptedState:
     """Stands in for DecodingState: what each row has read."""
 
     num_bytes = 1
+    layers = ()
 
     def __init__(self, num_rows: int) -> None:
         self.rows: list[list[int]] = [[] for _ in range(num_rows)]
+        self.lengths = Lengths(self.rows)
 
     def reset(self, row: int) -> None:
         self.rows[row] = []
