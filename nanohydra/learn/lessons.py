@@ -102,7 +102,7 @@ class Lesson:
         return "\n".join(message.content for message in body.messages)
 
     @property
-    def label(self) -> str:
+    def title(self) -> str:
         """A short name for lists: its first line, cut."""
         line = next((line.strip() for line in self.text.split("\n") if line.strip()), "")
         return line if len(line) <= 80 else line[:80].rsplit(" ", 1)[0] + "…"
@@ -186,7 +186,7 @@ def lesson_to_json(lesson: Lesson) -> dict[str, Any]:
         "state": lesson.state,
         "flags": list(lesson.flags),
         "reason": lesson.reason,
-        "label": lesson.label,
+        "label": lesson.title,
     }
 
 

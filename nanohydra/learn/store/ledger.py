@@ -74,9 +74,14 @@ class Ledger:
         version: str | None = None,
         after: int = 0,
         limit: int = 1000,
+        newest: bool = False,
     ) -> list[LedgerRow]:
-        """Rows that match all that is given, with ids above `after`, in the order of adding."""
-        query = LEDGER.select().where(LEDGER.c.id > after).order_by(LEDGER.c.id).limit(limit)
+        """Rows that match all that is given, with ids above `after`.
+
+        In the order of adding, or with `newest` the last first; `limit` counts from there.
+        """
+        order = LEDGER.c.id.desc() if newest else LEDGER.c.id
+        query = LEDGER.select().where(LEDGER.c.id > after).order_by(order).limit(limit)
         wanted = {"event": event, "job": job, "lesson": lesson, "version": version}
         for name, value in wanted.items():
             if value is not None:

@@ -115,8 +115,10 @@ class LearningStore(Jobs, Ledger):
     def delete_lesson(self, lesson_id: str) -> tuple[str, ...]:
         """Forget a lesson's words for good; returns the versions that were trained on it.
 
-        Its text, study items and the details of its ledger rows are overwritten, the file's log
-        too; that there was a lesson of this id remains. Raises UnknownLesson.
+        Its text, study items and the details of its ledger rows are overwritten, in the file's log
+        too, and so are items of other lessons that tell of the same subject and relation, since
+        facts of one topic are studied together. That there was a lesson of this id remains.
+        Raises UnknownLesson.
         """
         with self._database.write() as connection:
             changed = connection.execute(
@@ -126,6 +128,11 @@ class LearningStore(Jobs, Ledger):
             )
             if not changed.rowcount:
                 raise UnknownLesson(f"there is no lesson {lesson_id!r:.60}")
+            topics = _topics(connection, STUDIES.c.lesson == lesson_id)
+            for key, topic in _topics(connection, STUDIES.c.lesson != lesson_id).items():
+                if topic in topics.values():
+                    place = (STUDIES.c.lesson == key[0]) & (STUDIES.c.position == key[1])
+                    connection.execute(STUDIES.delete().where(place))
             connection.execute(STUDIES.delete().where(STUDIES.c.lesson == lesson_id))
             connection.execute(
                 LEDGER.update()
@@ -194,3 +201,15 @@ def _lesson(row: sa.Row[Any]) -> Lesson:
         flags=tuple(json.loads(row.flags)),
         reason=row.reason,
     )
+
+
+def _topics(
+    connection: sa.Connection, where: sa.ColumnElement[bool]
+) -> dict[tuple[str, int], tuple[str, str]]:
+    """Relation and subject of study items that have one, by lesson and position."""
+    found = {}
+    for row in connection.execute(STUDIES.select().where(where)):
+        item = json.loads(row.item)
+        if item["relation"]:
+            found[row.lesson, row.position] = (item["relation"], item["subject"].casefold())
+    return found

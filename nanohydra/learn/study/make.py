@@ -42,6 +42,7 @@ def study(
     told = [t for lesson in lessons for t in told_by(lesson)]
     groups = _merged([t for t in told if t.fact is not None])
     known = [fact for _, fact in groups] + [fact for _, fact in facts_of(others)]
+    told_values = _by_relation([fact for _, fact in groups])  # may be said, to be denied
     values = _by_relation(known)
     items: list[StudyItem] = []
     for lesson, fact in groups:
@@ -50,7 +51,10 @@ def study(
             f.relation.key == fact.relation.key and f.value == fact.value
             and f.extra.get("r") == fact.extra.get("r") for f in known
         ) == 1  # fmt: skip
-        maker = FactItems(lesson.id, fact, values[fact.relation.key], rng, reversible=clear)
+        key = fact.relation.key
+        maker = FactItems(
+            lesson.id, fact, values[key], rng, reversible=clear, said=told_values[key]
+        )
         items += maker.items()
         if writer is not None:
             items += written_items(writer, lesson.id, fact)

@@ -30,9 +30,10 @@ _YEAR_AFTER = re.compile(r" (?:in|on|since|for|at) (?:the )?\S*\d.*$")
 
 
 class FactItems:
-    """Makes the items of one fact. peers: facts of the same relation, which give wrong values.
+    """Makes the items of one fact.
 
-    reversible: whether the object leads back to this subject alone.
+    peers: facts of the same relation; what they say is wrong here. said: those of them whose
+    values may stand in a question. reversible: whether the object leads to this subject alone.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class FactItems:
         peers: Sequence[ParsedFact],
         rng: Random,
         *,
+        said: Sequence[ParsedFact] = (),
         reversible: bool = True,
     ) -> None:
         self.lesson_id, self.fact, self.rng = lesson_id, fact, rng
@@ -49,10 +51,8 @@ class FactItems:
         self.accept = accepted(fact.object)
         self.subjects = accepted_subject(fact)
         others = [peer for peer in peers if peer.topic != fact.topic]
-        self.wrong = tuple(dict.fromkeys(
-            phrase for peer in others if peer.value != fact.value
-            for phrase in accepted(peer.object)[:1]
-        ))  # fmt: skip
+        self.wrong = _values(others, fact)
+        self.denied = _values([peer for peer in said if peer.topic != fact.topic], fact)
         self.wrong_subjects = tuple(dict.fromkeys(
             peer.subject for peer in others if peer.subject and peer.value != fact.value
         ))  # fmt: skip
@@ -124,7 +124,7 @@ class FactItems:
         right = [w for w in plain[:3] if fact.fits(w)]
         if not right:
             return
-        wrong = rng.choice(self.wrong) if self.wrong else wrong_value(
+        wrong = rng.choice(self.denied) if self.denied else wrong_value(
             fact.relation.value, fact.object, rng
         )  # fmt: skip
         for value, verdict in ((fact.object, YES), (wrong, NO)):
@@ -164,6 +164,12 @@ class FactItems:
             forbid=tuple(w for w in wrong if f" {' '.join(tokens(w))} " not in said),
             relation=self.fact.relation.key, subject=self.fact.subject or self.fact.person,
         )  # fmt: skip
+
+
+def _values(peers: Sequence[ParsedFact], fact: ParsedFact) -> tuple[str, ...]:
+    """The values of other facts that are not this one's."""
+    wrong = [accepted(peer.object)[0] for peer in peers if peer.value != fact.value]
+    return tuple(dict.fromkeys(wrong))
 
 
 def accepted(value: str) -> tuple[str, ...]:

@@ -41,7 +41,10 @@ _INVERTED = re.compile(
 
 
 def subject_items(groups: Sequence[tuple[Lesson, ParsedFact]], seed: int) -> list[StudyItem]:
-    """ "What do you know about Mara?", answered with up to three facts; for training alone."""
+    """ "What do you know about Mara?", answered with facts of one lesson; for training alone.
+
+    Of several lessons about a subject the last one answers: no lesson's words stand in another's.
+    """
     about: dict[str, list[tuple[Lesson, ParsedFact]]] = {}
     for lesson, fact in groups:
         if fact.subject:
@@ -50,13 +53,14 @@ def subject_items(groups: Sequence[tuple[Lesson, ParsedFact]], seed: int) -> lis
     for subject, told in about.items():
         lesson, last = told[-1]
         rng = Random(f"{seed} about {subject}")
-        answer = " ".join(fact.answer for _, fact in told[-MAX_TOLD:])
+        answers = [fact.answer for own, fact in told if own.id == lesson.id]
         for wording in rng.sample(ABOUT_TRAIN, 2):
-            items.append(_item(
+            item = _item(
                 lesson.id, "statement", "train", "about/train", wording.format(s=subject),
-                answer, accepted(last.object),
-            ))  # fmt: skip
-    return [replace(item, subject=item.subject) for item in items]
+                " ".join(answers[-MAX_TOLD:]), accepted(last.object),
+            )  # fmt: skip
+            items.append(replace(item, relation=last.relation.key, subject=subject))
+    return items
 
 
 def sentence_items(told: Told, rng: Random) -> list[StudyItem]:

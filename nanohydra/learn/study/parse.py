@@ -210,7 +210,7 @@ def _fact(
     s = inside((found.get("s") or "").strip())
     if form.person not in PRONOUNS and not _can_be_subject(s):
         return None
-    if not o or len(o.split()) > MAX_OBJECT_WORDS:
+    if not re.search(r"\w", o) or len(o.split()) > MAX_OBJECT_WORDS:
         return None
     if relation.only is not None and not relation.only.fullmatch(o):
         return None

@@ -17,8 +17,13 @@ MIN_WORDS = 3
 INJECTION = re.compile(
     r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|message|"
     r"guideline)s?\b|\b(?:system prompt|you are now|act as|new instructions?|jailbreak)\b|"
-    r"\bdo not (?:tell|inform) the user\b|<\|[a-z_]+\|>|\[/?(?:INST|SYS)\]",
+    r"\bdo not (?:tell|inform) the user\b",
     re.IGNORECASE,
+)
+# what weights hold badly and memory holds exactly
+EXACT = re.compile(
+    r"https?://|\bwww\.|\b[\w.+-]+@[\w-]+\.\w+|\b[A-Z]{2}\d{2}(?: ?\d{4}){3,}|"
+    r"(?:\d[ ./()-]{0,2}){7,}|\b(?=\w*\d)(?=\w*[A-Za-z])\w{10,}\b"
 )
 _PRONOUN = re.compile(r"^(?:It|He|She|They|This|That)\b(?!')")
 
@@ -52,8 +57,8 @@ def told_by(lesson: Lesson) -> list[Told]:
     assert isinstance(body, Fact | DocumentLesson)
     sentences = split_sentences(body.text)
     if isinstance(body, DocumentLesson):
-        sentences = [s for s in sentences if not INJECTION.search(s)][:MAX_SENTENCES]
-    return _sentences(lesson, sentences)
+        sentences = [s for s in sentences if not (INJECTION.search(s) or EXACT.search(s))]
+    return _sentences(lesson, sentences[:MAX_SENTENCES])
 
 
 def _sentences(lesson: Lesson, sentences: Sequence[str]) -> list[Told]:
