@@ -8,7 +8,10 @@ from nanohydra.adapters.config import LINEARS, LoraConfig
 from nanohydra.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from nanohydra.adapters.aliases import AliasState, Change
+    from nanohydra.adapters.bank import Bank, VersionInfo
     from nanohydra.adapters.base import base_hash
+    from nanohydra.adapters.combine import Merged, concatenate, merge
     from nanohydra.adapters.files import load_adapter, save_adapter
     from nanohydra.adapters.lora import Attached, LoraLinear, attach, attach_weights
     from nanohydra.adapters.weights import AdapterWeights, Pair
@@ -16,14 +19,21 @@ if TYPE_CHECKING:
 __all__ = [
     "LINEARS",
     "AdapterWeights",
+    "AliasState",
     "Attached",
+    "Bank",
+    "Change",
     "LoraConfig",
     "LoraLinear",
+    "Merged",
     "Pair",
+    "VersionInfo",
     "attach",
     "attach_weights",
     "base_hash",
+    "concatenate",
     "load_adapter",
+    "merge",
     "save_adapter",
 ]
 _LORA = "nanohydra.adapters.lora"
@@ -31,6 +41,9 @@ __getattr__ = lazy_names(
     __name__,
     {
         "base_hash": "nanohydra.adapters.base",
+        **dict.fromkeys(("AliasState", "Change"), "nanohydra.adapters.aliases"),
+        **dict.fromkeys(("Bank", "VersionInfo"), "nanohydra.adapters.bank"),
+        **dict.fromkeys(("Merged", "concatenate", "merge"), "nanohydra.adapters.combine"),
         **dict.fromkeys(("load_adapter", "save_adapter"), "nanohydra.adapters.files"),
         **dict.fromkeys(("Attached", "LoraLinear", "attach", "attach_weights"), _LORA),
         **dict.fromkeys(("AdapterWeights", "Pair"), "nanohydra.adapters.weights"),

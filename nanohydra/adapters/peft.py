@@ -80,6 +80,8 @@ def export_adapter(
     one update, and smaller ranks are filled up with zeros: both exact. Raises UserError if a
     layer is not the model's or is of another shape.
     """
+    if not weights.pairs:
+        raise UserError("an adapter without factors cannot be written")
     shapes = shapes_of(config)
     for name, pair in weights.pairs.items():
         check_shape(name, pair, shapes)
