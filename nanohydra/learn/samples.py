@@ -65,12 +65,19 @@ def encode_item(tokenizer: Tokenizer, item: StudyItem, max_length: int) -> Sampl
     return encode(tokenizer, item.messages, item.answer, max_length)
 
 
-def encode_record(tokenizer: Tokenizer, record: Record, max_length: int) -> Sample:
-    """An anchor: all of a text, or what the assistant says in a conversation; cut at the end."""
+def encode_record(
+    tokenizer: Tokenizer, record: Record, max_length: int, *, whole: bool = False
+) -> Sample:
+    """An anchor, cut at its end; its mask: all of a text, of a conversation the assistant's words.
+
+    whole: a conversation's other tokens too, for a model that is to stay as it is altogether.
+    """
     if isinstance(record, Document):
         return _document(tokenizer, record.text, max_length)
     rendered = render(tokenizer, record.messages)
-    return Sample(ids=tuple(rendered.ids[:max_length]), mask=tuple(rendered.mask[:max_length]))
+    ids = tuple(rendered.ids[:max_length])
+    mask = (False, *[True] * (len(ids) - 1)) if whole else tuple(rendered.mask[:max_length])
+    return Sample(ids=ids, mask=mask)
 
 
 def _document(tokenizer: Tokenizer, text: str, max_length: int) -> Sample:

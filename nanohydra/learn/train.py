@@ -82,7 +82,7 @@ def train_adapter(
     was_training = loaded.model.training
     try:
         loaded.model.train()
-        run.steps(attached, [item for item in study.items if item.split == "dev"])
+        run.steps(attached, checked(study))
         return TrainedAdapter(weights=attached.weights(run.base), metrics=run.metrics)
     finally:
         loaded.model.train(was_training)
@@ -114,7 +114,7 @@ class _Run:
         count = NEAR_MISSES_PER_LESSON * len({item.lesson_id for item in new})
         wanted = config.mixture.near_misses > 0
         missed = near_misses(self.loaded, new, count=count, seed=config.seed) if wanted else []
-        held = [encode_record(tokenizer, r, config.anchors.max_length) for r in anchors]
+        held = [encode_record(tokenizer, r, config.anchors.max_length, whole=True) for r in anchors]
         near = [(encode(tokenizer, m.messages, m.answer, longest), m.by_base) for m in missed]
         self.anchors = Anchors(
             self.model,
@@ -219,6 +219,23 @@ class _Run:
             for number, reply in zip(rest, replies, strict=True):
                 right[number] = judge(dev[number], reply.message.content, finished=reply.ended)
         return sum(right) / len(dev)
+
+
+def checked(study: Study) -> list[StudyItem]:
+    """What tells when to stop: the development items, and of kinds that lack them the trained ones.
+
+    Nothing where there are no development items at all.
+    """
+    dev = [item for item in study.items if item.split == "dev"]
+    kinds = {(item.lesson_id, item.kind) for item in dev}
+    return dev + [
+        item
+        for item in study.items
+        if dev
+        and item.split == "train"
+        and item.kind == "reverse"
+        and (item.lesson_id, item.kind) not in kinds
+    ]
 
 
 @torch.no_grad()

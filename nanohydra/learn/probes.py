@@ -1,0 +1,167 @@
+"""What the gate asks a model that has nothing to do with the lessons, and what the base says to it.
+
+The base's side is the same for every version, so it is measured once and kept in a file that is
+named by everything it depends on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nanohydra import __version__
+from nanohydra.chat.records import message_from_json, message_to_json
+from nanohydra.checkpoint import Loaded
+from nanohydra.core.config import to_dict
+from nanohydra.core.errors import UserError
+from nanohydra.core.files import read_json, sha256, write_json
+from nanohydra.core.types import Document, Message, Record
+from nanohydra.kernels import linear_cross_entropy
+from nanohydra.learn.anchors import read_records
+from nanohydra.learn.config import LearnConfig
+from nanohydra.learn.replies import Reply, reply_to_all
+from nanohydra.learn.samples import Sample, encode_record, pack
+from nanohydra.model import Decoder
+
+ROWS_AT_ONCE = 16
+OPENING_CHARS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """Messages that nothing was taught about."""
+
+    domain: str
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a model does with the probes.
+
+    nats, tokens: per domain, of each sequence. replies: to each prompt.
+    """
+
+    nats: Mapping[str, Sequence[float]]
+    tokens: Mapping[str, Sequence[int]]
+    replies: Sequence[Reply]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        replies = [
+            {"ids": list(r.ids), "message": message_to_json(r.message), "ended": r.ended}
+            for r in self.replies
+        ]
+        nats, tokens = ({k: list(v) for k, v in d.items()} for d in (self.nats, self.tokens))
+        return {"nats": nats, "tokens": tokens, "replies": replies}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Measured:
+        """The inverse of `to_json`."""
+        replies = [
+            Reply(
+                ids=tuple(reply["ids"]),
+                message=message_from_json(reply["message"], "reply"),
+                ended=reply["ended"],
+            )
+            for reply in body["replies"]
+        ]
+        return cls(nats=body["nats"], tokens=body["tokens"], replies=replies)
+
+
+class Probes:
+    """Sequences of every anchor domain, and prompts of those that are conversations."""
+
+    def __init__(self, loaded: Loaded, config: LearnConfig) -> None:
+        anchors, self.gate = config.anchors, config.gate
+        limit = min(anchors.max_length, loaded.config.max_seq_len)
+        records = read_records(anchors.gate_sources, anchors.heldout_sequences)
+        self.sequences: dict[str, list[Sample]] = {}
+        for name, found in records.items():
+            samples = (encode_record(loaded.tokenizer, record, limit) for record in found)
+            self.sequences[name] = [sample for sample in samples if sample.num_targets]
+        turn_by_turn = zip_longest(
+            *(
+                [Prompt(domain=name, messages=_opening(r)) for r in rs]
+                for name, rs in records.items()
+            )
+        )
+        prompts = [p for p in chain.from_iterable(turn_by_turn) if p is not None and p.messages]
+        self.prompts = prompts[: self.gate.locality_prompts]
+        self.key = sha256(
+            json.dumps(
+                [__version__, to_dict(anchors), to_dict(self.gate), loaded.tokenizer.fingerprint]
+            ).encode()
+        )[:16]
+
+    def measure(self, loaded: Loaded) -> Measured:
+        """What the model does with all of them, as it is now."""
+        found = {name: losses(loaded.model, each) for name, each in self.sequences.items()}
+        return Measured(
+            nats={name: nats for name, (nats, _) in found.items()},
+            tokens={name: tokens for name, (_, tokens) in found.items()},
+            replies=reply_to_all(
+                loaded.model,
+                loaded.tokenizer,
+                [prompt.messages for prompt in self.prompts],
+                max_new_tokens=self.gate.max_new_tokens,
+            ),
+        )
+
+    def measure_base(self, loaded: Loaded, base: str, folder: Path | None) -> Measured:
+        """The same of the base, from the file in `folder` if it was measured before."""
+        path = folder / f"base-{base[:16]}-{self.key}.json" if folder else None
+        if path is not None and path.is_file():
+            try:
+                return Measured.from_json(read_json(path))
+            except (UserError, KeyError, TypeError):
+                pass  # damaged: measure again
+        measured = self.measure(loaded)
+        if path is not None:
+            write_json(path, measured.to_json())
+        return measured
+
+
+@torch.inference_mode()
+def losses(model: Decoder, samples: Sequence[Sample]) -> tuple[list[float], list[int]]:
+    """Nats of each sample's targets, and how many they are, in the samples' order."""
+    order = sorted(range(len(samples)), key=lambda n: len(samples[n].ids))
+    nats, tokens = [0.0] * len(samples), [0] * len(samples)
+    for start in range(0, len(order), ROWS_AT_ONCE):
+        group = order[start : start + ROWS_AT_ONCE]
+        batch = pack([[samples[number]] for number in group]).batch
+        x_BTD = model.hidden(batch.ids_BT.to(model.device))
+        for row, number in enumerate(group):
+            loss, count = linear_cross_entropy(x_BTD[row], model.head.weight, batch.labels_BT[row])
+            nats[number], tokens[number] = float(loss), count
+    return nats, tokens
+
+
+def rise(
+    before: Sequence[float], after: Sequence[float], tokens: Sequence[int], *, samples: int
+) -> tuple[float, float]:
+    """Mean rise of the loss in nats per token, and the upper end of its 95% interval.
+
+    Paired bootstrap over sequences: the same sequences are drawn on both sides.
+    """
+    change = np.asarray(after) - np.asarray(before)
+    count = np.asarray(tokens, dtype=float)
+    draws = np.random.default_rng(0).integers(0, len(change), (samples, len(change)))
+    ratios = change[draws].sum(1) / count[draws].sum(1)
+    return float(change.sum() / count.sum()), float(np.quantile(ratios, 0.975))
+
+
+def _opening(record: Record) -> tuple[Message, ...]:
+    """A conversation up to the assistant's last turn; of a text, its beginning as a user's turn."""
+    if isinstance(record, Document):
+        opening = record.text[:OPENING_CHARS].rsplit(" ", 1)[0]
+        return (Message(role="user", content=opening),)
+    turns = [n for n, message in enumerate(record.messages) if message.role == "assistant"]
+    return record.messages[: turns[-1]] if turns else ()

@@ -1,0 +1,62 @@
+"""What the gate found: checks with their numbers and limits, and why a version may not go live.
+
+Holds ids and numbers, never a lesson's words: reports are kept when a lesson is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nanohydra.core.config import to_dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was measured. value: None = there was nothing to measure.
+
+    detail: the finding in plain words, with its numbers.
+    """
+
+    value: float | None
+    limit: float
+    passed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateReport:
+    """All checks of one adapter. adapter: the id of the content that was tested.
+
+    lessons: share of its held-out questions that each new lesson answers.
+    """
+
+    adapter: str
+    checks: Mapping[str, Check]
+    lessons: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check is."""
+        return all(check.passed for check in self.checks.values())
+
+    @property
+    def reason(self) -> str:
+        """Which checks failed, in plain words; empty if none did."""
+        return " ".join(
+            f"{name}: {check.detail}" for name, check in self.checks.items() if not check.passed
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return to_dict(self) | {"passed": self.passed, "reason": self.reason}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> GateReport:
+        """The inverse of `to_json`."""
+        checks = {name: Check(**check) for name, check in body["checks"].items()}
+        names = ("adapter", "lessons", "seconds", "cpu_seconds")
+        return cls(checks=checks, **{name: body[name] for name in names})
