@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nanohydra.chat import StoredConversation, StoredMessage
 from nanohydra.server import wire
@@ -29,13 +29,22 @@ class NewConversation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     title: Annotated[str, Field(max_length=MAX_TITLE)] = ""
+    settings: dict[str, Any] = {}
 
 
-class Rename(BaseModel):
-    """Body of PATCH /api/conversations/ID."""
+class Change(BaseModel):
+    """Body of PATCH /api/conversations/ID; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")
-    title: Annotated[str, Field(min_length=1, max_length=MAX_TITLE)]
+    title: Annotated[str, Field(min_length=1, max_length=MAX_TITLE)] | None = None
+    settings: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def check_changes_something(self) -> Change:
+        """An empty change is a mistake of the client."""
+        if self.title is None and self.settings is None:
+            raise ValueError("give a title or settings")
+        return self
 
 
 class MessageWithMeta(ChatMessage):
@@ -58,6 +67,7 @@ def conversation_json(conversation: StoredConversation) -> wire.Json:
         "title": conversation.title,
         "created": conversation.created,
         "updated": conversation.updated,
+        "settings": dict(conversation.settings),
         "messages": [
             {**wire.message_json(stored.message), "meta": dict(stored.meta)}
             for stored in conversation.messages
@@ -84,7 +94,8 @@ async def find(
 @router.post("")
 async def create(service: Here, body: NewConversation) -> wire.Json:
     """A new, empty conversation; its first question becomes its title."""
-    made = await asyncio.to_thread(service.journal.create, title=body.title)
+    journal = service.journal
+    made = await asyncio.to_thread(journal.create, title=body.title, settings=body.settings)
     return conversation_json(made)
 
 
@@ -113,10 +124,13 @@ async def get(service: Here, id: str) -> wire.Json:
 
 
 @router.patch("/{id}")
-async def rename(service: Here, id: str, body: Rename) -> wire.Json:
-    """Give it another title."""
-    await asyncio.to_thread(service.journal.rename, id, body.title)
-    return {"id": id, "title": body.title}
+async def change(service: Here, id: str, body: Change) -> wire.Json:
+    """Give it another title or other settings."""
+    if body.title is not None:
+        await asyncio.to_thread(service.journal.rename, id, body.title)
+    if body.settings is not None:
+        await asyncio.to_thread(service.journal.set_settings, id, body.settings)
+    return {"id": id, **body.model_dump(exclude_none=True)}
 
 
 @router.put("/{id}/messages")

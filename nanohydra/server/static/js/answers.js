@@ -57,12 +57,12 @@ function offerUndo(index) {
 }
 
 async function start(messages) {
-  set({ messages, trouble: null, editing: null });
+  set({ messages, trouble: null, editing: null, correcting: null });
   focusInput();
   let id = get().current;
   if (id === null) {
     try {
-      id = (await api.create()).id;
+      id = (await api.create(get().learning ? { memory: get().memory } : {})).id;
     } catch (error) {
       return set({ trouble: { ...wordsOf(error), again: () => start(messages) } });
     }
@@ -74,6 +74,7 @@ async function start(messages) {
   }
   const entry = {
     messages,
+    memory: get().memory,
     parts: [], // { text } and { call, result }, in the order they came
     controller: new AbortController(),
     firstAt: null, // when the first words came, in milliseconds
@@ -86,13 +87,15 @@ async function start(messages) {
 }
 
 async function follow(id, entry) {
+  const { model, learning, answering } = get();
   const body = {
-    model: get().model?.id,
+    model: learning ? answering : model?.id,
     messages: entry.messages.map(({ meta, ...message }) => message),
     stream: true,
     conversation_id: id,
     ...requestOptions(),
   };
+  if (learning) body.memory = entry.memory;
   const redraw = throttle(() => set(({ runs }) => ({ runs: { ...runs } })));
   let done = null;
   let error = null;

@@ -1,5 +1,6 @@
 // The page as a whole: the columns, what lies over them, and the keys that work everywhere.
 import { isRunning, stop } from "./answers.js";
+import { Aside, ConflictPanel } from "./aside.js";
 import { Bar } from "./bar.js";
 import { Composer } from "./composer.js";
 import { html, useEffect } from "./html.js";
@@ -15,9 +16,9 @@ const NAME = "nanohydra";
 function onKey(event) {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
     event.preventDefault();
-    set({ panel: get().panel === "search" ? null : "search", menu: null, drawer: false });
+    set({ panel: get().panel === "search" ? null : "search", menu: null, drawer: false, aside: false });
   } else if (event.key === "Escape" && get().panel === null) {
-    if (get().drawer) set({ drawer: false });
+    if (get().drawer || get().aside) set({ drawer: false, aside: false });
     else if (isRunning()) stop();
   }
 }
@@ -29,20 +30,23 @@ export function App() {
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
   }, []);
+  const covered = state.drawer || state.aside;
   const title = state.conversations?.find(({ id }) => id === state.current)?.title;
   useEffect(() => void (document.title = title ? `${title} · ${NAME}` : NAME), [title]);
   return html`
     <div class="app">
       <${Side} state=${state} />
-      <div class=${`scrim ${state.drawer ? "open" : ""}`} onClick=${() => set({ drawer: false })}></div>
-      <main inert=${state.drawer}>
+      <div class=${`scrim ${covered ? "open" : ""}`} onClick=${() => set({ drawer: false, aside: false })}></div>
+      <main inert=${covered}>
         <${Bar} state=${state} run=${run} />
         <${Flow} key=${state.current ?? "new"} state=${state} run=${run} />
         <${Composer} state=${state} run=${run} />
       </main>
+      ${state.learning && html`<${Aside} state=${state} />`}
     </div>
     ${state.menu && html`<${Menu} menu=${state.menu} />`}
     ${state.panel === "settings" && html`<${SettingsPanel} state=${state} />`}
+    ${state.panel === "conflict" && html`<${ConflictPanel} conflict=${state.conflict} />`}
     ${state.panel === "search" && html`<${SearchPanel} />`}
     ${state.notice && html`<${Notice} notice=${state.notice} />`}
     <div class="unseen" role="status" aria-live="polite">${state.said}</div>

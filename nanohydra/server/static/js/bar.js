@@ -1,6 +1,7 @@
 // The line above the conversation: which model answers, how fast, and how full its context is.
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
+import { numbersOf } from "./lesson_text.js";
 import { set } from "./store.js";
 
 // The last answer's own figures; while one grows, its speed so far (a delta is about a token).
@@ -19,6 +20,7 @@ export function Bar({ state, run }) {
     <button class="burger" aria-label="Chats" aria-expanded=${state.drawer} aria-controls="side"
       onClick=${() => set({ drawer: true })}><${Icon} name="burger" /></button>
     <span class="pick" title=${aboutModel(state.model)}><b>${state.model?.id ?? "…"}</b></span>
+    ${state.learning && html`<${Answering} state=${state} />`}
     <div class="meter">
       ${speed !== null && html`<span title="Tokens per second">${Math.round(speed)} tok/s</span>`}
       ${speed !== null && length && html`<span aria-hidden="true">·</span>`}
@@ -27,7 +29,26 @@ export function Bar({ state, run }) {
         aria-label="Tokens of the context in use" aria-valuemin="0" aria-valuemax=${length}
         aria-valuenow=${used} aria-valuetext=${`${used} of ${length}`}>${used} / ${length}</span>`}
     </div>
+    ${state.learning &&
+    html`<button class="opener" aria-label="Learning" aria-expanded=${state.aside} aria-controls="learning"
+      onClick=${() => set({ aside: true })}><${Icon} name="learn" /></button>`}
   </div>`;
+}
+
+const NAMED = 8; // of the latest versions
+
+// Who answers: auto lets the router choose among what is live.
+function Answering({ state }) {
+  const { board, aliases } = state.learning;
+  const numbers = numbersOf(board.timeline);
+  const made = board.timeline.filter(({ state }) => state !== "refused").slice(0, NAMED);
+  const names = [["auto", "auto"], ["base", "base"]];
+  if (aliases.length > 1) names.push(...aliases.map(({ name }) => [name, name]));
+  names.push(...made.map(({ version, alias }) => [`${alias}@${version}`, `${alias} @ ${numbers.get(version)}`]));
+  const pick = ({ target }) => set({ answering: target.value });
+  return html`<select class="pick" aria-label="Who answers" value=${state.answering} onChange=${pick}>
+    ${names.map(([value, label]) => html`<option key=${value} value=${value}>${label}</option>`)}
+  </select>`;
 }
 
 function aboutModel(model) {

@@ -1,6 +1,7 @@
 // Whether the server is there and ready. Asks again while it is not; silent once it is.
 import { api } from "./api.js";
 import { changeList } from "./conversations.js";
+import { changeLearning } from "./learning.js";
 import { set } from "./store.js";
 
 const AGAIN_MS = 1500;
@@ -10,7 +11,7 @@ export async function connect() {
   clearTimeout(timer);
   const server = await look();
   set({ server });
-  if (server === "ready") return changeList();
+  if (server === "ready") return Promise.all([changeList(), changeLearning()]);
   if (server !== "locked") timer = setTimeout(connect, AGAIN_MS);
 }
 

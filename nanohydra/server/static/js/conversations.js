@@ -11,7 +11,7 @@ const idOfHash = () => /^#\/c\/([\w-]+)$/.exec(location.hash)?.[1] ?? null;
 export const nameInBar = (id) => history.replaceState(null, "", hashOf(id));
 
 export function goTo(id) {
-  set({ drawer: false, panel: null, menu: null });
+  set({ drawer: false, aside: false, panel: null, menu: null });
   if (idOfHash() === id) return follow();
   location.hash = hashOf(id);
 }
@@ -21,14 +21,15 @@ export async function follow() {
   const id = idOfHash();
   const run = get().runs[id];
   const messages = run ? run.messages : id === null ? freshMessages() : [];
-  set({ current: id, messages, editing: null, trouble: null });
+  const memory = run?.memory ?? "auto";
+  set({ current: id, messages, memory, editing: null, correcting: null, trouble: null });
   focusInput();
   if (id === null || run) return;
   try {
     const conversation = await api.open(id);
     // The person may have gone on, or sent something, in the meantime.
     if (get().current !== id || get().messages.length) return;
-    set({ messages: conversation.messages });
+    set({ messages: conversation.messages, memory: conversation.settings.memory ?? "auto" });
   } catch (error) {
     if (get().current !== id) return;
     if (error.status === 404) return goTo(null);
@@ -66,7 +67,14 @@ export async function rename(id, title) {
   set({ renaming: null });
   const name = title.trim();
   if (!name) return;
-  await tell(() => api.rename(id, name));
+  await tell(() => api.change(id, { title: name }));
+}
+
+// Whether answers of the open chat may use what is remembered, or the weights alone.
+export async function setMemory(memory) {
+  const { current: id } = get();
+  set({ memory, said: memory === "off" ? "Memory is off in this chat" : "Memory is on" });
+  if (id !== null) await tell(() => api.change(id, { settings: { memory } }));
 }
 
 // Deleting is at once, and can be undone as long as the notice is there.
@@ -104,7 +112,7 @@ export async function importFile(file) {
 }
 
 // Does something to the list, shows its new state, and reports trouble as a notice.
-async function tell(action) {
+export async function tell(action) {
   try {
     await action();
   } catch (error) {

@@ -26,6 +26,19 @@ export function byDay(conversations) {
 export const shortDate = (seconds) =>
   new Date(seconds * 1000).toLocaleDateString("en", { day: "numeric", month: "short" });
 
+const UNITS = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
+
+export function ago(seconds, now = Date.now()) {
+  const past = Math.max(0, now / 1000 - seconds);
+  const [unit, size] = UNITS.find(([, size]) => past >= size) ?? UNITS.at(-1);
+  return past < 3 ? "just now" : `${Math.floor(past / size)} ${unit} ago`;
+}
+
+export const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+
+export const percent = (share) =>
+  share === null || share === undefined ? "–" : `${Math.round(share * 1000) / 10}%`;
+
 export function callText(call) {
   let given = call.function.arguments;
   try {

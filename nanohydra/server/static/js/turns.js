@@ -5,6 +5,7 @@ import { callText, copy, textOf, turnsOf } from "./format.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 import { toNodes } from "./markdown.js";
+import { Behind, Corrector, Origin } from "./origin.js";
 import { set } from "./store.js";
 
 const ENDINGS = {
@@ -92,17 +93,23 @@ function Editor({ turn }) {
   </div>`;
 }
 
-function AnswerTurn({ turn, busy, model }) {
-  const { finish_reason: reason, model: writer, dropped_turns: dropped = 0 } = turn.meta;
+function AnswerTurn({ turn, busy, model, learning, question, correcting }) {
+  const { finish_reason: reason, model: writer, dropped_turns: dropped = 0, label } = turn.meta;
+  const [open, setOpen] = useState(false);
   return html`<div class="turn said" role="article" aria-label="Answer">
     <${Parts} parts=${turn.parts} />
     <div class="foot">
-      <span>${writer ?? model}</span>
+      ${learning && label
+        ? html`<${Origin} meta=${turn.meta} learning=${learning} open=${open} toggle=${() => setOpen(!open)} />`
+        : html`<span>${writer ?? model}</span>`}
       ${ENDINGS[reason] && html`<span class="note">${ENDINGS[reason]}</span>`}
       ${dropped > 0 && html`<span class="note">${droppedText(dropped)}</span>`}
       <${CopyButton} text=${textOf(turn)} />
       ${!busy && html`<button type="button" onClick=${() => retry(turn.index)}>Again</button>`}
+      ${learning && question && html`<button type="button" onClick=${() => set({ correcting: turn.index })}>Correct and teach</button>`}
     </div>
+    ${open && html`<${Behind} meta=${turn.meta} />`}
+    ${correcting && html`<${Corrector} turn=${turn} question=${question} said=${textOf(turn)} />`}
   </div>`;
 }
 
@@ -163,14 +170,17 @@ export function Flow({ state, run }) {
     setAway(target.scrollHeight - target.scrollTop - target.clientHeight > 60);
   const busy = Boolean(run);
   const model = state.model?.id ?? "";
+  const { learning, correcting } = state;
+  const asked = (place) => turns.slice(0, place).findLast(({ role }) => role === "user")?.content;
   return html`<div class="middle">
     <div class="flow" ref=${place} onScroll=${onScroll} tabindex="0" role="log" aria-live="off"
       aria-label="Conversation">
       ${turns.length === 0 && !run && !state.trouble && state.current === null && html`<${Empty} />`}
-      ${turns.map((turn) =>
+      ${turns.map((turn, place) =>
         turn.role === "user"
           ? html`<${UserTurn} key=${turn.index} turn=${turn} busy=${busy} editing=${state.editing === turn.index} />`
-          : html`<${AnswerTurn} key=${turn.index} turn=${turn} busy=${busy} model=${model} />`,
+          : html`<${AnswerTurn} key=${turn.index} turn=${turn} busy=${busy} model=${model} learning=${learning}
+              question=${asked(place)} correcting=${correcting === turn.index} />`,
       )}
       ${run && html`<${Growing} run=${run} />`}
       ${state.trouble && html`<${TroubleNote} trouble=${state.trouble} />`}

@@ -1,0 +1,64 @@
+// Words for what is learned: which lessons a text holds, how far a lesson is, what a version is called.
+import { dayOf, shortDate } from "./format.js";
+
+const MAX_FACT = 240; // characters; a longer line is a document
+
+// Short lines are facts, one each; anything longer is one document.
+export function lessonsIn(text) {
+  const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
+  if (lines.every((line) => line.length <= MAX_FACT) && !/\n\s*\n/.test(text.trim())) {
+    return lines.map((line) => ({ kind: "fact", text: line }));
+  }
+  const title = lines[0].replace(/^#+\s*/, "").slice(0, 80);
+  return [{ kind: "document", title, text }];
+}
+
+// How far a lesson is: `done` of four steps, the one that runs now, and the words for it.
+export function progressOf(lesson, job) {
+  const { state } = lesson;
+  if (state === "live") return { done: 4, words: "Live" };
+  if (state === "refused") return { done: 3, bad: true, words: "Refused", note: "kept in memory" };
+  if (state === "memory_only") return { done: 1, words: "In memory only", note: "usable" };
+  if (job?.state === "testing") return { done: 2, now: true, words: "Being tested", note: "usable from memory" };
+  if (state === "tested") return { done: 3, now: true, words: "Tested", note: "usable from memory" };
+  if (job?.state === "training") return { done: 1, now: true, words: "Training", note: "usable from memory" };
+  if (state === "studying") return { done: 1, now: true, words: "Studying", note: "usable from memory" };
+  return { done: 1, words: "Remembered", note: "usable from memory" };
+}
+
+// Versions have hashes for names; people count: v1 is the oldest that was made.
+export function numbersOf(timeline = []) {
+  return new Map(timeline.map(({ version }, index) => [version, `v${timeline.length - index}`]));
+}
+
+export const shortName = (version, numbers) => numbers.get(version) ?? version.slice(0, 6);
+
+export const labelOf = (meta, numbers) =>
+  meta.versions?.length ? meta.versions.map((each) => shortName(each, numbers)).join(" + ") : "base";
+
+export function learnedOn(seconds) {
+  const day = dayOf(seconds);
+  return ["Today", "Yesterday"].includes(day) ? `Learned ${day.toLowerCase()}` : `Learned ${shortDate(seconds)}`;
+}
+
+const CHECKS = {
+  recall: "Recall in other words",
+  earlier: "Earlier lessons",
+  loss: "Loss on other text",
+  locality: "Other answers unchanged",
+  format: "Tools and format",
+  safety: "Safe words",
+};
+
+// The name of a gate's check in words; one we do not know is shown by its own name.
+export function checkName(name) {
+  const [first, ...rest] = name.split(/[.:/]/);
+  const known = CHECKS[name] ?? CHECKS[first] ?? first.replaceAll("_", " ");
+  const words = known[0].toUpperCase() + known.slice(1);
+  return rest.length ? `${words}, ${rest.join(" ").replaceAll("_", " ")}` : words;
+}
+
+export function checkValue(value) {
+  if (typeof value !== "number") return String(value ?? "–");
+  return Number.isInteger(value) ? String(value) : value.toFixed(3).replace(/0$/, "");
+}
