@@ -1,4 +1,4 @@
-"""Serve a model over HTTP: the OpenAI API and a chat page."""
+"""Serve a model over HTTP: the OpenAI API, a chat page, and lessons that it learns."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from nanohydra.recipe import Recipe
 if TYPE_CHECKING:
     from nanohydra.chat import ChatModel
     from nanohydra.engine import EngineConfig
+    from nanohydra.learn.service import LearningService
+    from nanohydra.server.learning import Learning
+    from nanohydra.server.service import ChatLike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,12 @@ class ServeOptions(Options):
     """Open the page in the browser, where there is one."""
     journal: Path = Path("runs/journal.db")
     """File that keeps the conversations of the page."""
+    learn: bool = True
+    """Take lessons, and learn them in a process beside the server."""
+    learning: Path | None = None
+    """Folder of lessons and adapters; `learning` in the model's run if not given."""
+    embedder: str = "auto"
+    """What finds lessons by meaning: minilm, hashing, or sentence-transformers:NAME."""
     temperature: float = 0.7
     """For requests that do not say; 0 always takes the likeliest token."""
     max_rows: int = 8
@@ -75,11 +84,23 @@ def run(options: ServeOptions, recipe: Recipe) -> None:
     engine = EngineConfig(max_rows=options.max_rows, max_length=options.max_length)
     start_logging()
     loaded: list[ChatModel] = []
+    teachers: list[LearningService] = []
 
     def load() -> ChatModel:
         chat = load_chat(folder, recipe, engine, options.max_waiting)
         loaded.append(chat)
         return chat
+
+    def teach(chat: ChatLike) -> Learning:
+        from nanohydra.learn.opening import home_of, open_learning
+
+        home = options.learning or home_of(folder)
+        service = open_learning(
+            home, folder, loaded[0].loaded, loaded[0].engine.engine,
+            name=settings.model_name, embedder=options.embedder,
+        )  # fmt: skip
+        teachers.append(service)
+        return service
 
     def greet(url: str) -> None:
         console().print(f"{settings.model_name} at {url}  (Ctrl-C ends it)")
@@ -87,7 +108,12 @@ def run(options: ServeOptions, recipe: Recipe) -> None:
             open_browser(url)
 
     with contextlib.closing(Journal(options.journal)) as journal:
-        serve(create_app(load, journal, settings), on_start=greet)
+        app = create_app(load, journal, settings, learning=teach if options.learn else None)
+        try:
+            serve(app, on_start=greet)
+        finally:
+            for service in teachers:
+                service.close()
     if loaded:
         stats = loaded[0].engine.stats()
         rows = {

@@ -1,0 +1,65 @@
+"""Opens the learning of a served model: its home, its memory, its router, and its learner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nanohydra.adapters.bank import Bank
+from nanohydra.adapters.base import base_hash
+from nanohydra.checkpoint import Loaded
+from nanohydra.learn.home import Home
+from nanohydra.learn.planner import AdapterHost, Planner
+from nanohydra.learn.process import LearnerProcess
+from nanohydra.learn.router import Router
+from nanohydra.learn.service import LearningService
+from nanohydra.learn.store import LearningStore
+from nanohydra.learn.study.words import common_words
+from nanohydra.memory import Memory, load_embedder
+
+LEARNING = "learning"
+
+
+def home_of(model: Path) -> Path:
+    """The learning home of a model's folder: beside it in its run."""
+    return (model.parent if model.name == "model" else model) / LEARNING
+
+
+def open_learning(
+    home: Path,
+    model: Path,
+    loaded: Loaded,
+    host: AdapterHost,
+    *,
+    name: str,
+    embedder: str = "auto",
+    learner: bool = True,
+    options: tuple[str, ...] = (),
+) -> LearningService:
+    """The learning of a model that runs on `host`.
+
+    name: what the model is served as. embedder: see `nanohydra.memory.load_embedder`. learner:
+    whether to start its process, with these further options. Raises UserError for damaged files.
+    """
+    files = Home(home)
+    encoder = load_embedder(embedder)
+    store = LearningStore(files.database)
+    memory = Memory(files.database, encoder)
+    bank = Bank(files.bank)
+    planner = Planner(
+        store=store,
+        bank=bank,
+        memory=memory,
+        router=Router(encoder.encode, common=common_words()),
+        host=host,
+        base=base_hash(loaded.model),
+        name=name,
+    )
+    process = LearnerProcess(home, model, options) if learner else None
+    return LearningService(
+        store=store,
+        bank=bank,
+        memory=memory,
+        planner=planner,
+        config=loaded.config,
+        stop=process.close if process is not None else lambda: None,
+    )

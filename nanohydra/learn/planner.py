@@ -1,0 +1,223 @@
+"""Who answers a request and from what: the base, an alias's adapters, or notes of the memory.
+
+One decision per request. A lesson that is proven in the weights is answered from them; one that is
+not, or not yet, from its text. Where neither is near, the request goes to the base unchanged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+from nanohydra.adapters import AdapterWeights
+from nanohydra.adapters.bank import Bank
+from nanohydra.adapters.combine import concatenate
+from nanohydra.core.errors import UserError
+from nanohydra.core.registry import suggest
+from nanohydra.core.types import Message
+from nanohydra.data.notes import frame_notes
+from nanohydra.learn.lessons import Lesson
+from nanohydra.learn.router import Known, Route, Router
+from nanohydra.learn.store import LearningStore
+from nanohydra.memory import Hit, Memory
+
+BASE, AUTO = "base", "auto"
+Json = dict[str, Any]
+
+
+class AdapterHost(Protocol):
+    """What runs adapters: the engine's thread."""
+
+    def load(self, weights: AdapterWeights) -> str:
+        """Make an adapter usable; returns its id."""
+
+    @property
+    def resident(self) -> tuple[str, ...]:
+        """Ids of those that are usable now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestPlan:
+    """How one request is answered; see nanohydra.server.learning.Plan."""
+
+    adapter: str | None = None
+    versions: tuple[str, ...] = ()
+    lessons: tuple[Json, ...] = ()
+    sources: tuple[Json, ...] = ()
+    messages: Sequence[Message] = ()
+    label: str = BASE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a request's `model` means: aliases to route over, or one version to force."""
+
+    aliases: tuple[str, ...] = ()
+    forced: str | None = None
+    label: str = BASE
+
+
+class Planner:
+    """Plans requests. Safe for threads.
+
+    name: of the served model, which means the same as "auto".
+    """
+
+    def __init__(
+        self,
+        *,
+        store: LearningStore,
+        bank: Bank,
+        memory: Memory,
+        router: Router,
+        host: AdapterHost,
+        base: str,
+        name: str,
+    ) -> None:
+        self.store, self.bank, self.memory, self.router = store, bank, memory, router
+        self.host, self.base, self.name = host, base, name
+        self._lock = threading.RLock()
+        self._stamp: object = None
+        self._lessons: dict[str, Lesson] = {}
+        self._live: dict[str, str] = {}  # lesson -> version
+        self._joined: dict[tuple[str, ...], str] = {}
+
+    async def plan(
+        self,
+        messages: Sequence[Message],
+        *,
+        model: str,
+        memory: Literal["auto", "off"],
+        owner: str,
+    ) -> RequestPlan:
+        """The plan of a request. Raises UserError for an unknown model, alias or version."""
+        return await asyncio.to_thread(self._plan, messages, model, memory == "auto", owner)
+
+    def _plan(
+        self, messages: Sequence[Message], model: str, remember: bool, owner: str
+    ) -> RequestPlan:
+        with self._lock:
+            self.refresh()
+            target = self.target(model)
+            plan = RequestPlan(messages=messages)
+            question = _question(messages)
+            if target.forced is not None:
+                adapter = self._resident((target.forced,))
+                return replace(plan, adapter=adapter, versions=(target.forced,), label=target.label)
+            route = self._route(question, target, owner)
+            if route is not None:
+                lessons = [self._lessons[lesson] for lesson in route.lessons]
+                return replace(
+                    plan,
+                    adapter=self._resident(route.versions),
+                    versions=route.versions,
+                    lessons=tuple(_lesson_json(lesson) for lesson in lessons),
+                    sources=tuple(_source_of(lesson) for lesson in lessons),
+                    label="+".join(route.versions),
+                )
+        hits = self.memory.search(question, owner=owner) if remember and question else []
+        return with_notes(plan, hits) if hits else plan
+
+    def target(self, model: str) -> Target:
+        """What a model's name means. Raises UserError for an unknown one."""
+        if model == BASE:
+            return Target()
+        aliases = self.bank.aliases()
+        if model in (AUTO, self.name, ""):
+            return Target(aliases=aliases, label=AUTO)
+        alias, at, version = model.partition("@")
+        if alias not in aliases and alias != self.name:
+            known = (BASE, AUTO, self.name, *aliases)
+            raise UserError(f"unknown model {model!r:.80}; {suggest(alias, known)}")
+        if not at:
+            return Target(aliases=(alias,), label=alias)
+        return Target(forced=self.bank.info(version).id, label=model)
+
+    def refresh(self) -> None:
+        """Know what is live now; cheap where nothing has changed."""
+        rows = self.store.ledger(after=0, limit=1, newest=True)
+        sets = {name: self.bank.alias(name).versions for name in self.bank.aliases()}
+        stamp = (rows[0].id if rows else 0, sets)
+        if stamp == self._stamp:
+            return
+        live: dict[str, str] = {}
+        for versions in sets.values():
+            for version in versions:  # newest first
+                for lesson, role in self.store.lessons_of_version(version).items():
+                    if role == "new":
+                        live.setdefault(lesson, version)
+        lessons = {lesson.id: lesson for lesson in self.store.lessons(states=("live",))}
+        self._lessons = lessons
+        self._live = {id: version for id, version in live.items() if id in lessons}
+        self.router.set(self._known(id) for id in self._live)
+        self._stamp = stamp
+
+    def _known(self, lesson_id: str) -> Known:
+        lesson = self._lessons[lesson_id]
+        items = [i for i in self.store.study_items([lesson_id]) if i.split == "train"]
+        return Known(
+            lesson=lesson_id,
+            version=self._live[lesson_id],
+            created=lesson.created,
+            questions=tuple(dict.fromkeys(item.question for item in items)),
+            text=lesson.text,
+        )
+
+    def _route(self, question: str, target: Target, owner: str) -> Route | None:
+        versions = {v for alias in target.aliases for v in self.bank.alias(alias).versions}
+        mine = {id for id, lesson in self._lessons.items() if lesson.owner == owner}
+        return self.router.choose(question, versions, mine) if versions and mine else None
+
+    def make_resident(self, version: str) -> str:
+        """Load a version into the engine, if it is not there; returns its whole id."""
+        with self._lock:
+            return self._resident((self.bank.resolve(version),))
+
+    def _resident(self, versions: tuple[str, ...]) -> str:
+        """The id under which the engine runs these versions together, loaded if need be."""
+        adapter = versions[0] if len(versions) == 1 else self._joined.get(versions)
+        if adapter is None or adapter not in self.host.resident:
+            weights = [self.bank.load(version, base=self.base) for version in versions]
+            joined = weights[0] if len(weights) == 1 else concatenate(weights)
+            adapter = self.host.load(joined)
+            if len(versions) > 1:
+                self._joined[versions] = adapter
+        return adapter
+
+
+def with_notes(plan: RequestPlan, hits: Sequence[Hit]) -> RequestPlan:
+    """The plan with passages of the memory before the conversation, as quoted notes."""
+    notes = Message(role="system", content=frame_notes([hit.text for hit in hits]))
+    first, *rest = plan.messages
+    if first.role == "system":
+        messages = (Message(role="system", content=f"{first.content}\n\n{notes.content}"), *rest)
+    else:
+        messages = (notes, first, *rest)
+    sources = tuple(
+        {
+            "lesson": hit.source_id, "title": hit.title, "text": hit.text,
+            "start": hit.start, "end": hit.end, "score": round(hit.score, 4), "from": "memory",
+        }
+        for hit in hits
+    )  # fmt: skip
+    return replace(plan, messages=messages, sources=sources)
+
+
+def _question(messages: Sequence[Message]) -> str:
+    asked = [message.content for message in messages if message.role == "user"]
+    return asked[-1] if asked else ""
+
+
+def _lesson_json(lesson: Lesson) -> Json:
+    return {"id": lesson.id, "title": lesson.title, "kind": lesson.kind, "created": lesson.created}
+
+
+def _source_of(lesson: Lesson) -> Json:
+    text = lesson.text
+    return {
+        "lesson": lesson.id, "title": lesson.title, "text": text[:500], "start": 0,
+        "end": len(text), "from": "weights",
+    }  # fmt: skip

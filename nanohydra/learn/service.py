@@ -1,0 +1,221 @@
+"""The learning of a running server, as one object: lessons in, versions live, plans for requests.
+
+It curates and remembers at once, queues the rest for the learner's process, and follows what that
+one writes down. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from nanohydra.adapters.bank import Bank
+from nanohydra.adapters.files import load_adapter
+from nanohydra.core.errors import UserError
+from nanohydra.core.types import Message
+from nanohydra.learn import views
+from nanohydra.learn.curate import Curated, curate
+from nanohydra.learn.lessons import Lesson, parse_lessons
+from nanohydra.learn.planner import Planner, RequestPlan
+from nanohydra.learn.store import LearningStore
+from nanohydra.learn.unlearn import forget
+from nanohydra.memory import Memory, Source
+from nanohydra.memory.documents import read_document
+from nanohydra.model import ModelConfig
+
+Json = dict[str, Any]
+Resolve = Literal["ask", "keep_both", "replace", "reject"]
+
+
+class LearningService:
+    """Lessons, jobs, versions and memory of one served model. Safe for threads.
+
+    config: of the base, for the shapes of adapters that are loaded from elsewhere.
+    stop: ends what the service started (the learner's process).
+    """
+
+    def __init__(
+        self,
+        *,
+        store: LearningStore,
+        bank: Bank,
+        memory: Memory,
+        planner: Planner,
+        config: ModelConfig,
+        stop: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.store, self.bank, self.memory, self.planner = store, bank, memory, planner
+        self.config = config
+        self._stop = stop
+
+    def close(self) -> None:
+        """End the learner and let go of the files."""
+        self._stop()
+        self.memory.close()
+        self.store.close()
+
+    async def submit(
+        self, lessons: list[Json], *, alias: str, owner: str, resolve: Resolve
+    ) -> Json:
+        """Take lessons: remembered when this returns, queued for the weights.
+
+        With "ask", lessons that contradict earlier ones stop the whole: nothing is taken, and the
+        conflicts are returned. Raises UserError for lessons that cannot be taken.
+        """
+        return await asyncio.to_thread(self._submit, lessons, alias, owner, resolve)
+
+    def _submit(self, items: list[Json], alias: str, owner: str, resolve: Resolve) -> Json:
+        lessons = parse_lessons(items, owner=owner, alias=alias)
+        earlier = self.store.lessons(owner=owner)
+        found = curate(lessons, earlier)
+        conflicts = [views.conflict(c, lessons) for c in found.conflicts]
+        if conflicts and resolve == "ask":
+            return {"job": None, "lessons": [], "warnings": found.warnings, "conflicts": conflicts}
+        contradicting = {c.new.id for c in found.conflicts}
+        accepted = [
+            lesson
+            for lesson in found.lessons
+            if resolve != "reject" or lesson.id not in contradicting
+        ]
+        if resolve == "replace":
+            for old in dict.fromkeys(c.old.id for c in found.conflicts):
+                self.delete_lesson(old)
+        return self._take(accepted, found, alias)
+
+    def _take(self, lessons: Sequence[Lesson], found: Curated, alias: str) -> Json:
+        self.store.add_lessons(lessons)
+        for lesson in lessons:
+            source = Source(
+                id=lesson.id, owner=lesson.owner, title=lesson.title, text=lesson.text,
+                kind=lesson.kind,
+            )  # fmt: skip
+            self.memory.add(source)
+            self.store.record("remembered", lesson=lesson.id, kind=lesson.kind)
+        studied = [lesson.id for lesson in lessons if lesson.state != "memory_only"]
+        job = self.store.submit(alias, studied) if studied else None
+        if job is not None:
+            self.store.record("queued", job=job, lessons=len(studied))
+        return {
+            "job": job,
+            "lessons": [lesson.id for lesson in lessons],
+            "warnings": list(found.warnings),
+            "conflicts": [],
+        }
+
+    def job(self, id: str) -> Json:
+        """A job as the API shows it. Raises UnknownJob."""
+        return views.job(self.store, self.store.job(id))
+
+    def jobs(self) -> list[Json]:
+        """All jobs, the latest first."""
+        return [views.job(self.store, job) for job in self.store.jobs()]
+
+    def cancel(self, id: str) -> Json:
+        """Ask a job to end. Raises UnknownJob."""
+        self.store.cancel(id)
+        return self.job(id)
+
+    def lessons(
+        self, owner: str, *, query: str = "", limit: int = 100, offset: int = 0
+    ) -> list[Json]:
+        """An owner's lessons, the latest first; `query`: those with all of its words."""
+        words = query.casefold().split()
+        found = [
+            lesson
+            for lesson in reversed(self.store.lessons(owner=owner))
+            if all(word in lesson.text.casefold() for word in words)
+        ]
+        return [
+            views.lesson(self.store, self.bank, each) for each in found[offset : offset + limit]
+        ]
+
+    def delete_lesson(self, id: str) -> Json:
+        """Forget a lesson: at once in memory and answers, then in every version that saw it."""
+        job = forget(id, store=self.store, bank=self.bank, memory=self.memory)
+        return {"lesson": id, "job": job}
+
+    def adapters(self) -> list[Json]:
+        """All versions, the latest first."""
+        return views.adapters(self.store, self.bank)
+
+    def aliases(self) -> list[Json]:
+        """The aliases with what they mean and meant."""
+        return [views.alias(self.bank.alias(name)) for name in self.bank.aliases()]
+
+    async def switch(self, alias: str, versions: Sequence[str]) -> Json:
+        """Let an alias mean these versions, resident before it does. Raises UserError."""
+        for version in versions:  # a damaged one is refused before anything changes
+            await asyncio.to_thread(self.planner.make_resident, version)
+        state = await asyncio.to_thread(self.bank.activate, alias, tuple(versions))
+        self.store.record("switched", alias=alias, versions=list(state.versions))
+        return views.alias(state)
+
+    async def rollback(self, alias: str) -> Json:
+        """Let an alias mean what it meant before. Raises UserError if there is nothing before."""
+        state = await asyncio.to_thread(self.bank.rollback, alias)
+        self.store.record("rolled back", alias=alias, versions=list(state.versions))
+        return views.alias(state)
+
+    async def remove(self, version: str) -> Json:
+        """Delete an archived version. Raises UserError while an alias uses it."""
+        await asyncio.to_thread(self.bank.remove, version)
+        self.store.record("removed", version=version)
+        return {"version": version, "removed": True}
+
+    async def load(self, path: str, name: str) -> Json:
+        """Take an adapter of this machine into the bank, and let `name` mean it."""
+
+        def take() -> str:
+            weights = load_adapter(path, config=self.config, base=self.planner.base)
+            version = self.bank.publish(weights, self.config, manifest={"loaded": Path(path).name})
+            self.bank.activate(name, (version,))
+            return version
+
+        version = await asyncio.to_thread(take)
+        self.store.record("loaded", version=version, alias=name)
+        return {"name": name, "version": version}
+
+    async def unload(self, name: str) -> Json:
+        """Let a name mean nothing any more; its versions stay in the bank."""
+        if name not in self.bank.aliases():
+            raise UserError(f"no adapter is loaded under the name {name!r}")
+        await asyncio.to_thread(self.bank.activate, name, ())
+        self.store.record("unloaded", alias=name)
+        return {"name": name}
+
+    def feedback(self, feedback: Json) -> str:
+        """Keep what a person said of an answer; returns its id."""
+        rest = {k: v for k, v in feedback.items() if k not in ("rating", "owner")}
+        owner = str(feedback.get("owner", "local"))
+        return str(self.store.add_feedback(int(feedback["rating"]), owner=owner, **rest))
+
+    def dashboard(self) -> Json:
+        """What has been learned and whether it is still there."""
+        return views.dashboard(self.store, self.bank)
+
+    async def plan(
+        self,
+        messages: Sequence[Message],
+        *,
+        model: str,
+        memory: Literal["auto", "off"],
+        owner: str,
+    ) -> RequestPlan:
+        """Who answers a request, and from what."""
+        return await self.planner.plan(messages, model=model, memory=memory, owner=owner)
+
+    def upload(self, name: str, content: bytes) -> list[Json]:
+        """The lessons in a file, not yet taken. Raises UserError."""
+        return views.lessons_in(name, read_document(name, content))
+
+    def wait(self, job: str, seconds: float) -> Json:
+        """A job once it is done, or as it is after this time; for scripts and benchmarks."""
+        end = time.monotonic() + seconds
+        with suppress(KeyboardInterrupt):
+            while not self.store.job(job).done and time.monotonic() < end:
+                time.sleep(0.02)
+        return self.job(job)

@@ -1,0 +1,53 @@
+"""Forgetting a lesson for good: its words, its passages, and every adapter that was trained on it.
+
+It is gone from answers when `forget` returns. The other lessons of those adapters stay in memory,
+and are trained again by a job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+
+from nanohydra.adapters.bank import Bank
+from nanohydra.core.errors import UserError
+from nanohydra.learn.store import LearningStore
+from nanohydra.memory import Memory
+
+
+def forget(lesson_id: str, *, store: LearningStore, bank: Bank, memory: Memory) -> str | None:
+    """Delete a lesson everywhere; returns the job that trains the others again, if any.
+
+    Raises UnknownLesson. A second call for the same lesson finishes what a killed one left.
+    """
+    alias = store.lesson(lesson_id).alias
+    jobs = [job for job in store.jobs() if not job.done and lesson_id in job.lesson_ids]
+    for job in jobs:
+        store.cancel(job.id)
+    memory.remove(lesson_id)
+    versions = store.delete_lesson(lesson_id)
+    again = {i for job in jobs for i in job.lesson_ids}
+    for version in versions:
+        roles = store.lessons_of_version(version)
+        again |= {id for id, role in roles.items() if role == "new"}
+    drop_versions(bank, versions)
+    wanted = {lesson.id for lesson in store.lessons() if lesson.id in again}
+    kept = sorted(wanted - {lesson_id})
+    store.record("deleted", lesson=lesson_id, versions=list(versions), again=len(kept))
+    if not kept:
+        return None
+    still_live = [lesson.id for lesson in store.lessons(states=("live",)) if lesson.id in kept]
+    store.set_lessons(still_live, "remembered", "an adapter with a deleted lesson was dropped")
+    return store.submit(alias, kept, details={"because": "deleted", "versions": list(versions)})
+
+
+def drop_versions(bank: Bank, versions: Collection[str]) -> None:
+    """Take versions out of every alias, then delete them."""
+    for name in bank.aliases():
+        before = bank.alias(name).versions
+        after = tuple(version for version in before if version not in versions)
+        if after != before:
+            bank.activate(name, after)
+    for version in versions:
+        with suppress(UserError):  # gone already
+            bank.remove(version)

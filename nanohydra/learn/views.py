@@ -1,0 +1,224 @@
+"""What the API and the page show of learning: plain JSON of lessons, jobs, versions, the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from nanohydra.adapters.aliases import AliasState
+from nanohydra.adapters.bank import Bank
+from nanohydra.core.errors import UserError
+from nanohydra.learn.curate import Conflict
+from nanohydra.learn.lessons import Lesson
+from nanohydra.learn.store import Job, LearningStore, LedgerRow
+
+Json = dict[str, Any]
+LEDGER_ROWS = 200
+TEXT_CHARS = 2000
+SENTENCES = {
+    "queued": "remembered; waiting for the learner",
+    "claimed": "taken up by the learner",
+    "studied": "wrote questions and paraphrases",
+    "studying": "writing questions",
+    "training": "training an adapter",
+    "trained": "trained an adapter",
+    "testing": "testing it in other words",
+    "tested": "tested in a fresh process",
+    "published": "put into the bank",
+    "live": "live",
+    "refused": "refused",
+    "retry": "trying again, more gently",
+}
+
+
+def lesson(store: LearningStore, bank: Bank, item: Lesson) -> Json:
+    """One lesson, with the version that answers for it and how well it did there."""
+    versions = [v for v in store.versions_that_saw(item.id) if is_live(bank, v)]
+    holds = [v for v in versions if store.lessons_of_version(v).get(item.id) == "new"]
+    job = next((j for j in store.jobs(limit=1000) if item.id in j.lesson_ids), None)
+    version = holds[0] if holds and item.state == "live" else None
+    shown: str = item.state
+    if job is not None and item.state == "studying" and job.state == "testing":
+        shown = "tested"
+    return {
+        "id": item.id,
+        "kind": item.kind,
+        "title": item.title,
+        "text": item.text[:TEXT_CHARS],
+        "state": shown,
+        "version": version,
+        "recall": recall_of(store, item.id, version),
+        "job": job.id if job else None,
+        "created": item.created,
+        "reason": item.reason or None,
+        "flags": list(item.flags),
+        "alias": item.alias,
+    }
+
+
+def recall_of(store: LearningStore, lesson_id: str, version: str | None) -> float | None:
+    """The share of held-out questions that a version answered in its test; None = not tested."""
+    rows = store.ledger(event="tested", version=version) if version else []
+    found = [row.details.get("lessons", {}).get(lesson_id) for row in rows]
+    return found[-1] if found else None
+
+
+def job(store: LearningStore, item: Job) -> Json:
+    """One job with what happened to it so far."""
+    return {
+        "id": item.id,
+        "kind": item.kind,
+        "alias": item.alias,
+        "state": item.state,
+        "progress": round(item.progress, 3),
+        "version": item.version,
+        "gate": item.gate,
+        "reason": item.reason or None,
+        "lessons": list(item.lesson_ids),
+        "created": item.created,
+        "updated": item.updated,
+        "events": [event(row) for row in store.ledger(job=item.id)],
+    }
+
+
+def event(row: LedgerRow) -> Json:
+    """One row of the ledger as a sentence."""
+    text = str(row.details.get("text") or SENTENCES.get(row.event, row.event))
+    shown = {"time": row.time, "step": row.event, "text": text}
+    rest = {"lesson": row.lesson, "job": row.job, "version": row.version}
+    return shown | {name: value for name, value in rest.items() if value}
+
+
+def conflict(found: Conflict, lessons: Sequence[Lesson]) -> Json:
+    """Two lessons that cannot both be true; `index` is the new one's place in the request."""
+    index = [each.id for each in lessons].index(found.new.id)
+    earlier = {"id": found.old.id, "text": found.old.text[:TEXT_CHARS]}
+    return {"index": index, "text": found.new.text[:TEXT_CHARS], "earlier": earlier}
+
+
+def alias(state: AliasState) -> Json:
+    """What a name means, newest first, and what it meant before, the oldest first."""
+    history = [list(change.versions) for change in state.history]
+    return {"name": state.name, "alias": state.name, "versions": list(state.versions),
+            "history": history}  # fmt: skip
+
+
+def is_live(bank: Bank, version: str) -> bool:
+    """Whether an alias uses a version."""
+    return any(version in bank.alias(name).versions for name in bank.aliases())
+
+
+def adapters(store: LearningStore, bank: Bank) -> list[Json]:
+    """All versions, the latest first."""
+    using = {v: name for name in bank.aliases() for v in bank.alias(name).versions}
+    jobs = {each.version: each for each in store.jobs(limit=10_000) if each.version}
+    shown = []
+    for info in sorted(bank.list(), key=lambda info: -info.created):
+        made = jobs.get(info.id)
+        roles = store.lessons_of_version(info.id)
+        shown.append(
+            {
+                "version": info.id,
+                "alias": using.get(info.id) or (made.alias if made else None),
+                "live": info.id in using,
+                "created": info.created,
+                "bytes": info.bytes,
+                "lessons": [id for id, role in roles.items() if role == "new"],
+                "gate": dict(made.gate) if made else {},
+                "parents": list(made.details.get("versions", ())) if made else [],
+            }
+        )
+    return shown
+
+
+def dashboard(store: LearningStore, bank: Bank) -> Json:
+    """Forgetting over lessons, the timeline of versions, the library, jobs and the ledger."""
+    matrix, tested, lessons = recall_matrix(store)
+    columns = zip(*matrix, strict=True) if matrix else ()
+    texts = {each.id: each.title for each in store.lessons()}
+    timeline = [
+        {
+            "version": each.version,
+            "time": each.updated,
+            "gate": each.gate,
+            "state": each.state,
+            "alias": each.alias,
+            "lessons": len(each.lesson_ids),
+            "reason": each.reason or None,
+        }
+        for each in store.jobs(limit=1000)
+        if each.state in ("live", "refused")
+    ]
+    rows = store.ledger(limit=LEDGER_ROWS, newest=True)
+    return {
+        "forgetting": [
+            {"lesson": id, "title": texts.get(id, "(deleted)"), "recall_by_version": list(column)}
+            for id, column in zip(lessons, columns, strict=False)
+        ],
+        "versions": tested,
+        "recall": [
+            {"lesson": id, "title": texts.get(id, "(deleted)"), "recall": last_known(column)}
+            for id, column in zip(lessons, zip(*matrix, strict=True), strict=True)
+        ]
+        if matrix
+        else [],
+        "timeline": timeline,
+        "library": adapters(store, bank),
+        "jobs": [job(store, each) for each in store.jobs(limit=20)],
+        "ledger": [event(row) for row in rows],
+        "matrix": matrix,
+    }
+
+
+def recall_matrix(
+    store: LearningStore,
+) -> tuple[list[list[float | None]], list[str], list[str]]:
+    """R[t][i]: recall of lesson i in the test of the t-th version that went live.
+
+    None is "not evaluated", never 0. Returns it with the versions and the lessons.
+    """
+    versions: list[str] = []
+    found: list[dict[str, float]] = []
+    live = {each.version for each in store.jobs(limit=10_000) if each.state == "live"}
+    for row in store.ledger(event="tested", limit=10_000):
+        if row.version in live and row.version not in versions:
+            versions.append(str(row.version))
+            found.append({**row.details.get("earlier", {}), **row.details.get("lessons", {})})
+    lessons = list(dict.fromkeys(id for recalls in found for id in recalls))
+    return [[recalls.get(id) for id in lessons] for recalls in found], versions, lessons
+
+
+def last_known(values: Sequence[float | None]) -> float | None:
+    """The latest value that was measured."""
+    return next((value for value in reversed(values) if value is not None), None)
+
+
+def lessons_in(name: str, text: str) -> list[Json]:
+    """The lessons of a file's text: one a line for .jsonl, else one document."""
+    path = PurePath(name)
+    if path.suffix.lower() != ".jsonl":
+        return [{"kind": "document", "title": path.stem, "text": text}]
+    lessons = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{name}, line {number} is not JSON: {error.msg}") from None
+        if isinstance(item, str):
+            item = {"text": item}
+        if not isinstance(item, dict):
+            raise UserError(f"{name}, line {number} is neither an object nor a text")
+        lessons.append(_kind_of(item))
+    return lessons
+
+
+def _kind_of(item: Json) -> Json:
+    """A line of a file as the learn API takes it; its kind may be left out."""
+    for kind, field in (("qa", "question"), ("conversation", "messages"), ("document", "title")):
+        if field in item:
+            return {"kind": kind, **item}
+    return {"kind": "fact", **item}
