@@ -11,20 +11,22 @@ from nanohydra.memory.database import PASSAGES, SOURCES
 from nanohydra.memory.ranking import WordStatistic
 from nanohydra.memory.words import Word
 
-# bm25 weighs the title less: every passage of a document has it
+# bm25 weighs the title less: every passage of a document has it. A CROSS JOIN keeps its order: the
+# planner would rather go through the owner's passages and ask the index about each.
 MATCHING = sa.text(
     """SELECT memory_words.rowid FROM memory_words
-       JOIN memory_passages ON memory_passages.id = memory_words.rowid
+       CROSS JOIN memory_passages ON memory_passages.id = memory_words.rowid
        WHERE memory_words MATCH :match AND memory_passages.owner = :owner
        ORDER BY bm25(memory_words, 0.5, 1.0) LIMIT :limit"""
 )
 COUNTING = sa.text(
     """SELECT count(*) FROM (SELECT 1 FROM memory_words
-       JOIN memory_passages ON memory_passages.id = memory_words.rowid
+       CROSS JOIN memory_passages ON memory_passages.id = memory_words.rowid
        WHERE memory_words MATCH :match AND memory_passages.owner = :owner LIMIT :limit)"""
 )
+# the plus keeps SQLite from asking the index once for each id, which is slow
 HOLDING = sa.text(
-    "SELECT rowid FROM memory_words WHERE memory_words MATCH :match AND rowid IN :ids"
+    "SELECT rowid FROM memory_words WHERE memory_words MATCH :match AND +rowid IN :ids"
 ).bindparams(sa.bindparam("ids", expanding=True))
 COUNT_LIMIT = 2_000  # beyond it a word is common, however many passages there are
 

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from nanohydra.core.errors import UserError
 from nanohydra.memory.types import Passage
 
-# After these a full stop is not the end of a sentence (compared without the stop, in lower case).
+# After these a full stop is not the end of a sentence (compared without the stop, in lower case);
+# after the second kind it is not if a number follows.
 ABBREVIATIONS = frozenset(
-    """mr mrs ms dr prof st sr jr gen col sgt capt lt rev hon gov sen rep vs etc al fig figs no nos
-    vol pp ed eds cf ca approx dept est inc ltd co corp e.g i.e u.s u.k ph.d a.m p.m jan feb mar apr
-    jun jul aug sep sept oct nov dec""".split()
+    """mr mrs ms dr prof st sr jr gen col sgt capt lt rev hon gov sen rep vs etc al eds cf ca approx
+    dept est inc ltd co corp e.g i.e u.s u.k ph.d a.m p.m""".split()
+)
+NUMBERED = frozenset(
+    """no nos vol p pp fig figs art sec ch ed jan feb mar apr jun jul aug sep sept oct nov
+    dec""".split()
 )
 # A stop with what closes after it and the white space before the next sentence; the stops of
 # Chinese and Japanese need no space; an empty line, or a line that begins a list entry, a heading
@@ -102,7 +106,8 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     before = LAST_WORD.search(text, max(0, match.start() - 40), match.start())
     word = before.group() if before else ""
     initial = len(word) == 1 and word.isupper() and word != "I"
-    return not (following.islower() or initial or word.lower() in ABBREVIATIONS)
+    numbered = word.lower() in NUMBERED and following.isdigit()
+    return not (following.islower() or initial or numbered or word.lower() in ABBREVIATIONS)
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
