@@ -128,7 +128,8 @@ class FakeLearning:
             rest = [i for i in version["lessons"] if i != id] if version else []
             if version:
                 alias = self.names[version["alias"]]
-                alias.versions = [v for v in alias.versions if v != version["version"]]
+                alias.move([v for v in alias.versions if v != version["version"]])
+                del self.versions[version["version"]]
                 self._mark()
             return {"lesson": id, "job": self._start(rest, lesson["alias"]) if rest else None}
 
@@ -157,9 +158,7 @@ class FakeLearning:
         """Let an alias mean what it meant before."""
         with self._lock:
             name = self._alias(alias)
-            if not name.history:
-                raise UserError(f"{alias!r} has no earlier state to roll back to")
-            name.versions = name.history.pop()
+            name.back()
             self._note("rolled back", f"{alias} means {', '.join(name.versions) or 'the base'}")
             self._mark()
             return {"alias": alias, "versions": list(name.versions)}
@@ -241,13 +240,15 @@ class FakeLearning:
             if lesson is None:
                 return FakePlan(messages=messages)
             version = lesson["version"] if lesson["version"] in allowed else None
-            told = {k: lesson[k] for k in ("id", "kind", "text", "version", "created", "state")}
+            told = {k: lesson[k] for k in ("id", "title", "kind", "created")}
             sources: tuple[Json, ...] = ()
             if memory == "auto":
-                start = max(0, lesson["body"].find(lesson["text"]))
                 text = answer_of(lesson, question)
-                sources = ({"title": lesson["title"], "text": text, "start": start,
-                            "end": start + len(text)},)  # fmt: skip
+                start = max(0, lesson["body"].find(text))
+                sources = (
+                    {"lesson": lesson["id"], "title": lesson["title"], "text": text,
+                     "start": start, "end": start + len(text), "from": "memory"},
+                )  # fmt: skip
                 note = Message(role="system", content=NOTE + text)
                 messages = [*messages[:-1], note, messages[-1]]
             elif version is None:
@@ -327,7 +328,7 @@ class FakeLearning:
         version = hashlib.sha256(f"{job['id']} {ids}".encode()).hexdigest()[:12]
         if reason is not None:
             self._end(job, "refused", "refused", reason)
-            self.timeline.append(entry(version, job, "refused", []))
+            self.timeline.append(entry(version, job, "refused"))
             return
         for id in ids:
             self.all_lessons[id] |= {"version": version, "recall": 1.0}
@@ -343,7 +344,7 @@ class FakeLearning:
             "gate": job["gate"] if job else {},
         }  # fmt: skip
         if job is not None:
-            self.timeline.append(entry(version, job, "live", list(name.versions)))
+            self.timeline.append(entry(version, job, "live"))
         if self.chat is not None:
             self.chat.adapters[version] = lambda question: self._recall(question, ids)
         learned = sum(1 for v in self.all_lessons.values() if v["version"])
@@ -360,7 +361,7 @@ class FakeLearning:
         for id in job["lessons"]:
             if self.all_lessons[id]["state"] != "deleted":
                 self.all_lessons[id] |= {"state": lesson_state, "reason": reason}
-        self._note(state, reason or f"{len(job['lessons'])} lessons in {version}")
+        self._note(state, reason or f"version {version}")
         self._mark()
 
     def _mark(self) -> None:
@@ -368,9 +369,6 @@ class FakeLearning:
         live = {version for alias in self.names.values() for version in alias.versions}
         for version in self.versions.values():
             version["live"] = version["version"] in live
-        for each in self.timeline:
-            if each["state"] != "refused":
-                each["state"] = "live" if each["version"] in live else "archived"
 
     def _note(self, event: str, text: str) -> None:
         self.ledger.append({"time": time.time(), "event": event, "text": text})

@@ -51,7 +51,7 @@ def origin_of(plan: Plan) -> Json:
     """A plan as the reply tells it."""
     return {
         "label": plan.label,
-        "version": None if plan.label == BASE else plan.label,
+        "version": "+".join(plan.versions) or None,
         "versions": list(plan.versions),
         "lessons": [dict(lesson) for lesson in plan.lessons],
         "sources": [dict(source) for source in plan.sources],

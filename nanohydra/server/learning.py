@@ -79,7 +79,7 @@ class Learning(Protocol):
         """Versions: `version, alias, live, created, bytes, lessons, gate, parents`."""
 
     def aliases(self) -> list[Json]:
-        """Aliases: `name`, `versions` (newest first) and `history`."""
+        """Aliases: `name`, `versions` (newest first), `history`: the sets it meant, latest last."""
 
     async def switch(self, alias: str, versions: Sequence[str]) -> Json:
         """Let an alias mean exactly these versions."""
@@ -97,10 +97,14 @@ class Learning(Protocol):
         """Let a loaded name go."""
 
     def feedback(self, feedback: Json) -> str:
-        """Keep what a person said of an answer; returns its id."""
+        """Keep what a person said of an answer: `rating` 1, 0 or -1, `owner` and the rest."""
 
     def dashboard(self) -> Json:
-        """What the page shows: forgetting, recall, timeline, library, jobs, ledger, matrix."""
+        """What the page shows, the latest first: `timeline`, `library`, `jobs`, `ledger`.
+
+        And `matrix`, the recall of each lesson (columns) in the test of each version (rows, the
+        oldest first; null = not asked); `forgetting`, its columns by lesson; `recall`, its end.
+        """
 
     async def plan(
         self, messages: Sequence[Message], *, model: str, memory: Memory, owner: str

@@ -171,9 +171,10 @@ async def delete(service: Here, learning: Taught, id: str) -> Json:
 
 
 @router.post("/feedback")
-async def feedback(learning: Taught, body: Feedback) -> Json:
+async def feedback(service: Here, learning: Taught, body: Feedback) -> Json:
     """Keep what a person said of an answer."""
-    given = body.model_dump(exclude_none=True)
+    given = body.model_dump(exclude_none=True) | {"owner": service.config.owner}
+    given["rating"] = {"up": 1, "down": -1}.get(body.rating or "", 0)
     return {"id": await asyncio.to_thread(learning.feedback, given)}
 
 

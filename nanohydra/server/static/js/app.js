@@ -16,9 +16,9 @@ const NAME = "nanohydra";
 function onKey(event) {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
     event.preventDefault();
-    set({ panel: get().panel === "search" ? null : "search", menu: null, drawer: false, aside: false });
+    set({ panel: get().panel === "search" ? null : "search", menu: null, drawer: false, aside: null });
   } else if (event.key === "Escape" && get().panel === null) {
-    if (get().drawer || get().aside) set({ drawer: false, aside: false });
+    if (get().drawer || get().aside) set({ drawer: false, aside: null });
     else if (isRunning()) stop();
   }
 }
@@ -30,13 +30,13 @@ export function App() {
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
   }, []);
-  const covered = state.drawer || state.aside;
+  const covered = state.drawer || state.aside !== null;
   const title = state.conversations?.find(({ id }) => id === state.current)?.title;
   useEffect(() => void (document.title = title ? `${title} · ${NAME}` : NAME), [title]);
   return html`
     <div class="app">
       <${Side} state=${state} />
-      <div class=${`scrim ${covered ? "open" : ""}`} onClick=${() => set({ drawer: false, aside: false })}></div>
+      <div class=${`scrim ${covered ? "open" : ""}`} onClick=${() => set({ drawer: false, aside: null })}></div>
       <main inert=${covered}>
         <${Bar} state=${state} run=${run} />
         <${Flow} key=${state.current ?? "new"} state=${state} run=${run} />

@@ -12,12 +12,12 @@ import { Teach } from "./teach.js";
 import { Records, Versions } from "./versions.js";
 
 const WIDE = matchMedia("(min-width: 1081px)"); // as in layout.css
-WIDE.addEventListener("change", () => set({ aside: false }));
+WIDE.addEventListener("change", () => set({ aside: null }));
 
 // Shows the place to teach: opens the drawer where the column is one, else just goes there.
 export function goTeach() {
   if (WIDE.matches) document.querySelector(".teach textarea, .teach input")?.focus();
-  else set({ aside: true });
+  else set({ aside: "teach" });
 }
 
 export function Aside({ state }) {
@@ -26,14 +26,15 @@ export function Aside({ state }) {
   useLayoutEffect(() => {
     if (!aside) return;
     const before = document.activeElement;
-    place.current.querySelector(".teach textarea, .teach input, button").focus();
+    // Only who comes to teach gets the box, which brings up a phone's keyboard.
+    place.current.querySelector(aside === "teach" ? ".teach textarea, .teach input, .shut" : ".shut").focus();
     return () => !get().panel && before?.focus();
   }, [aside]);
   const { board } = learning;
   const numbers = numbersOf(board.timeline);
   const [last] = board.timeline;
   return html`<aside id="learning" ref=${place} class=${aside ? "open" : ""} aria-label="Learning">
-    <button type="button" class="shut" aria-label="Close" onClick=${() => set({ aside: false })}><${Icon} name="close" /></button>
+    <button type="button" class="shut" aria-label="Close" onClick=${() => set({ aside: null })}><${Icon} name="close" /></button>
     <${Teach} />
     <${Lessons} learning=${learning} />
     <${Forgetting} board=${board} numbers=${numbers} />
@@ -50,7 +51,7 @@ export const ConflictPanel = ({ conflict }) =>
       ${conflict.conflicts.map(({ text, earlier }) =>
         html`<dl class="versus"><dt>Now</dt><dd>${text}</dd><dt>Earlier</dt><dd>${earlier.text}</dd></dl>`)}
       <div class="row">
-        <button type="button" class="solid" onClick=${() => settleConflict("replace")}>Replace the earlier</button>
+        <button type="button" class="solid" autofocus onClick=${() => settleConflict("replace")}>Replace the earlier</button>
         <button type="button" class="ghost" onClick=${() => settleConflict("keep_both")}>Keep both</button>
         <button type="button" class="ghost" onClick=${() => settleConflict("reject")}>Reject the new</button>
       </div>

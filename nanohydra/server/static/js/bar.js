@@ -22,16 +22,16 @@ export function Bar({ state, run }) {
     <span class="pick" title=${aboutModel(state.model)}><b>${state.model?.id ?? "…"}</b></span>
     ${state.learning && html`<${Answering} state=${state} />`}
     <div class="meter">
-      ${speed !== null && html`<span title="Tokens per second">${Math.round(speed)} tok/s</span>`}
-      ${speed !== null && length && html`<span aria-hidden="true">·</span>`}
+      ${speed !== null && html`<span class="speed" title="Tokens per second">${Math.round(speed)} tok/s</span>`}
+      ${speed !== null && length && html`<span class="speed" aria-hidden="true">·</span>`}
       ${length &&
       html`<span class=${used / length > 0.9 ? "full" : ""} title="Tokens of the context in use" role="meter"
         aria-label="Tokens of the context in use" aria-valuemin="0" aria-valuemax=${length}
         aria-valuenow=${used} aria-valuetext=${`${used} of ${length}`}>${used} / ${length}</span>`}
     </div>
     ${state.learning &&
-    html`<button class="opener" aria-label="Learning" aria-expanded=${state.aside} aria-controls="learning"
-      onClick=${() => set({ aside: true })}><${Icon} name="learn" /></button>`}
+    html`<button class="opener" aria-label="Learning" aria-expanded=${state.aside !== null} aria-controls="learning"
+      onClick=${() => set({ aside: "look" })}><${Icon} name="learn" /></button>`}
   </div>`;
 }
 
@@ -46,9 +46,11 @@ function Answering({ state }) {
   if (aliases.length > 1) names.push(...aliases.map(({ name }) => [name, name]));
   names.push(...made.map(({ version, alias }) => [`${alias}@${version}`, `${alias} @ ${numbers.get(version)}`]));
   const pick = ({ target }) => set({ answering: target.value });
-  return html`<select class="pick" aria-label="Who answers" value=${state.answering} onChange=${pick}>
-    ${names.map(([value, label]) => html`<option key=${value} value=${value}>${label}</option>`)}
-  </select>`;
+  return html`<span class="pick who">
+    <select aria-label="Who answers" value=${state.answering} onChange=${pick}>
+      ${names.map(([value, label]) => html`<option key=${value} value=${value}>${label}</option>`)}
+    </select><${Icon} name="chevron" />
+  </span>`;
 }
 
 function aboutModel(model) {

@@ -11,7 +11,7 @@ const idOfHash = () => /^#\/c\/([\w-]+)$/.exec(location.hash)?.[1] ?? null;
 export const nameInBar = (id) => history.replaceState(null, "", hashOf(id));
 
 export function goTo(id) {
-  set({ drawer: false, aside: false, panel: null, menu: null });
+  set({ drawer: false, aside: null, panel: null, menu: null });
   if (idOfHash() === id) return follow();
   location.hash = hashOf(id);
 }

@@ -1,7 +1,7 @@
 // "Has it forgotten?": recall of every lesson after every version, as a sentence, lines and a table.
 import { count, percent } from "./format.js";
 import { html } from "./html.js";
-import { checkName, checkValue, shortName } from "./lesson_text.js";
+import { checkOf, shortName } from "./lesson_text.js";
 
 const [WIDTH, TOP, BOTTOM] = [304, 14, 88];
 const MANY = 40; // lines; more of them would only be a grey area
@@ -68,8 +68,8 @@ export function Forgetting({ board, numbers }) {
   const { forgetting: curves, matrix, timeline } = board;
   if (!matrix.length) return null;
   const verdict = verdictOf(curves, matrix.length);
-  const made = timeline.filter(({ state }) => state !== "refused").map(({ version }) => shortName(version, numbers)).reverse();
-  const names = matrix.map((_, index) => made[index] ?? `${index + 1}`);
+  const made = timeline.filter(({ state }) => state !== "refused").map(({ version }) => version).reverse();
+  const names = (board.versions ?? made).map((version) => shortName(version, numbers));
   return html`<section aria-label="Has it forgotten?">
     <h2>Has it forgotten? <span>after ${count(matrix.length, "version")}</span></h2>
     <${Chart} curves=${curves} means=${meansOf(matrix)} label=${verdict} />
@@ -85,9 +85,11 @@ export function LastTest({ entry, name, when }) {
   return html`<section aria-label="Last test">
     <h2>Last test <span>${name}, ${when}</span></h2>
     <dl class="tests">
-      ${checks.map(([check, { value, limit, passed }]) =>
-        html`<dt>${checkName(check)}</dt>
-          <dd class=${passed ? "ok" : "bad"} title=${`limit ${checkValue(limit)}`}>${checkValue(value)}<span class="unseen">${passed ? " passed" : ` failed, limit ${checkValue(limit)}`}</span></dd>`)}
+      ${checks.map(([check, measured]) => {
+        const { label, text, detail } = checkOf(check, measured);
+        return html`<dt title=${detail}>${label}</dt>
+          <dd class=${measured.passed ? "ok" : "bad"} title=${detail}>${text}<span class="unseen">${measured.passed ? " passed" : ` failed: ${detail}`}</span></dd>`;
+      })}
     </dl>
   </section>`;
 }

@@ -4,6 +4,7 @@ import { html } from "./html.js";
 const PATHS = {
   bin: "M4 7h16M10 11v6M14 11v6M6 7l1 13h10l1-13M9 7V4h6v3",
   burger: "M4 7h16M4 12h16M4 17h16",
+  chevron: "M7 10l5 5 5-5",
   close: "M6 6l12 12M18 6L6 18",
   down: "M12 5v14M6 13l6 6 6-6",
   download: "M12 4v11M7 11l5 5 5-5M5 20h14",

@@ -1,5 +1,5 @@
 // Words for what is learned: which lessons a text holds, how far a lesson is, what a version is called.
-import { dayOf, shortDate } from "./format.js";
+import { dayOf, percent, shortDate } from "./format.js";
 
 const MAX_FACT = 240; // characters; a longer line is a document
 
@@ -19,8 +19,7 @@ export function progressOf(lesson, job) {
   if (state === "live") return { done: 4, words: "Live" };
   if (state === "refused") return { done: 3, bad: true, words: "Refused", note: "kept in memory" };
   if (state === "memory_only") return { done: 1, words: "In memory only", note: "usable" };
-  if (job?.state === "testing") return { done: 2, now: true, words: "Being tested", note: "usable from memory" };
-  if (state === "tested") return { done: 3, now: true, words: "Tested", note: "usable from memory" };
+  if (state === "tested" || job?.state === "testing") return { done: 2, now: true, words: "Being tested", note: "usable from memory" };
   if (job?.state === "training") return { done: 1, now: true, words: "Training", note: "usable from memory" };
   if (state === "studying") return { done: 1, now: true, words: "Studying", note: "usable from memory" };
   return { done: 1, words: "Remembered", note: "usable from memory" };
@@ -41,24 +40,22 @@ export function learnedOn(seconds) {
   return ["Today", "Yesterday"].includes(day) ? `Learned ${day.toLowerCase()}` : `Learned ${shortDate(seconds)}`;
 }
 
+// What a gate's check is called, and how its number reads.
 const CHECKS = {
-  recall: "Recall in other words",
-  earlier: "Earlier lessons",
-  loss: "Loss on other text",
-  locality: "Other answers unchanged",
-  format: "Tools and format",
-  safety: "Safe words",
+  recall: ["Recall in other words", percent],
+  reverse: ["Asked the other way round", percent],
+  earlier: ["Earlier lessons lost", percent],
+  forgetting: ["Loss on", (value) => `${value < 0 ? "" : "+"}${value.toFixed(3)}`],
+  locality: ["Other answers unchanged", percent],
+  format: ["Tools and format", percent],
+  words: ["Banned words", String],
+  size: ["Size of the change", percent],
 };
 
-// The name of a gate's check in words; one we do not know is shown by its own name.
-export function checkName(name) {
-  const [first, ...rest] = name.split(/[.:/]/);
-  const known = CHECKS[name] ?? CHECKS[first] ?? first.replaceAll("_", " ");
-  const words = known[0].toUpperCase() + known.slice(1);
-  return rest.length ? `${words}, ${rest.join(" ").replaceAll("_", " ")}` : words;
-}
-
-export function checkValue(value) {
-  if (typeof value !== "number") return String(value ?? "–");
-  return Number.isInteger(value) ? String(value) : value.toFixed(3).replace(/0$/, "");
+// A check as the page shows it; one we do not know keeps its own name.
+export function checkOf(name, { value, limit, detail }) {
+  const [kind, domain] = name.split("/");
+  const [known, read] = CHECKS[kind] ?? [kind.replaceAll("_", " "), String];
+  const text = value === null || value === undefined ? "–" : read(value);
+  return { label: domain ? `${known} ${domain.replaceAll("_", " ")}` : known, text, detail: detail || `The limit is ${limit}.` };
 }

@@ -5,7 +5,7 @@ import { Icon } from "./icons.js";
 import { forget, isOpen, searchLessons } from "./learning.js";
 import { numbersOf, progressOf, shortName } from "./lesson_text.js";
 
-const FEW = 6; // lessons that are shown unasked; those under way always are
+const FEW = 4; // lessons that are shown unasked; those under way always are
 const PAUSE_MS = 150; // after the last key of a search
 
 const Steps = ({ done, now, bad, words }) =>

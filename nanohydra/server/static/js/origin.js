@@ -24,13 +24,23 @@ export function Origin({ meta, learning, open, toggle }) {
 
 export const Behind = ({ meta }) =>
   html`<div class="behind">
-    ${(meta.lessons ?? []).map(({ id, text }) => html`<p key=${id}><small>Lesson</small> ${text}</p>`)}
-    ${(meta.sources ?? []).map(({ title, text, start, end }, index) =>
+    ${lessonsBeside(meta).map(({ id, title }) => html`<p key=${id}><small>Lesson</small> ${title}</p>`)}
+    ${(meta.sources ?? []).map((source, index) =>
       html`<figure key=${index}>
-        <blockquote>${text}</blockquote>
-        <figcaption>${title === text ? "" : `${title}, `}characters ${start} to ${end}</figcaption>
+        <blockquote>${source.text}</blockquote>
+        <figcaption>${captionOf(source)}</figcaption>
       </figure>`)}
   </div>`;
+
+// The lessons whose own words are not shown as a source anyway.
+const lessonsBeside = ({ lessons = [], sources = [] }) =>
+  lessons.filter(({ id }) => !sources.some(({ lesson }) => lesson === id));
+
+function captionOf({ title, text, start, end, from }) {
+  const kept = from === "weights" ? "Lesson, now in the weights" : "Lesson, from memory";
+  const whole = start === 0 && text.startsWith(title.replace(/…$/, ""));
+  return whole ? kept : `${title}, characters ${start} to ${end}`;
+}
 
 // An answer as it should have been. Enter teaches it, Esc leaves it.
 export function Corrector({ turn, question, said }) {

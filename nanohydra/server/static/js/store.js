@@ -20,7 +20,7 @@ let state = {
   menu: null, // { id, x, y } of the open conversation menu
   panel: null, // settings | search | conflict
   drawer: false, // the conversation list on narrow screens
-  aside: false, // the learning column where it is a drawer
+  aside: null, // teach | look: why the learning column is open where it is a drawer
   notice: null, // { text, action, label }
   said: "", // what the live region tells a screen reader
 };

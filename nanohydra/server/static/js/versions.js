@@ -7,40 +7,48 @@ import { shortName } from "./lesson_text.js";
 const FEW = 5;
 const LEDGER = 50; // of its latest lines
 
-// Going to an entry: the last change undone where that leads there, else its set of versions.
-function wayTo(entry, aliases) {
+const isLive = ({ version }, aliases) => aliases.some(({ versions }) => versions.includes(version));
+
+// The set of versions that an alias meant once an entry was new, and the word for going there.
+function wayTo(entry, aliases, library) {
   const alias = aliases.find(({ name }) => name === entry.alias);
-  if (!alias || entry.state === "refused" || !entry.set?.length) return null;
-  const same = (one, other) => one?.length === other.length && one.every((id, place) => id === other[place]);
-  if (same(alias.versions, entry.set)) return null;
-  const back = !alias.versions.includes(entry.set[0]) ? "Bring back" : "Roll back";
-  const go = same(alias.history.at(-1), entry.set) && back === "Roll back"
-    ? () => rollBack(entry.alias)
-    : () => switchTo(entry.alias, entry.set);
-  return { back, go };
+  const set = alias?.history.findLast(([newest]) => newest === entry.version);
+  if (!set || entry.state === "refused") return null;
+  const there = new Set(library.map(({ version }) => version)); // deleted lessons take theirs with them
+  const left = set.filter((version) => there.has(version));
+  if (!there.has(entry.version) || String(left) === String(alias.versions)) return null;
+  const words = isLive(entry, aliases) ? "Roll back" : "Bring back";
+  return { words, go: () => switchTo(alias.name, left) };
 }
 
-function Version({ entry, name, aliases }) {
-  const way = wayTo(entry, aliases);
+function Version({ entry, name, aliases, library }) {
+  const way = wayTo(entry, aliases, library);
   const lessons = Array.isArray(entry.lessons) ? entry.lessons.length : entry.lessons;
-  const what = entry.state === "refused" ? "refused" : lessons === undefined ? entry.state : count(lessons, "lesson");
+  const refused = entry.state === "refused";
+  const state = refused ? "refused" : isLive(entry, aliases) ? "live" : "archived";
   return html`<li>
-    <span class=${`k ${entry.state}`} role="img" aria-label=${entry.state}></span>
-    <span>${name} · ${what} <small>${ago(entry.time)}</small></span>
-    ${way ? html`<button type="button" class="text" aria-label=${`${way.back} to ${name}`} onClick=${way.go}>${way.back}</button>` : html`<code>${entry.version.slice(0, 6)}</code>`}
+    <span class=${`k ${state}`} role="img" aria-label=${state}></span>
+    <span>${name} · ${refused ? "refused" : count(lessons, "lesson")} <small>${ago(entry.time)}</small></span>
+    ${way
+      ? html`<button type="button" class="text" aria-label=${`${way.words}: ${name}`} onClick=${way.go}>${way.words}</button>`
+      : html`<code>${(entry.version ?? "").slice(0, 6)}</code>`}
   </li>`;
 }
 
 export function Versions({ learning, numbers }) {
   const [all, setAll] = useState(false);
   const { board, aliases } = learning;
+  const last = aliases.find(({ history }) => history.length);
   const live = aliases.find(({ versions }) => versions.length);
   const shown = all ? board.timeline : board.timeline.slice(0, FEW);
   if (!board.timeline.length) return null;
+  const nameOf = ({ version }, index) => numbers.get(version) ?? `v${board.timeline.length - index}`;
   return html`<section aria-label="Versions">
-    <h2>Versions <span>${live ? live.name : "the base answers"}</span></h2>
+    <h2>Versions
+      ${last ? html`<button type="button" class="text" onClick=${() => rollBack(last.name)}>Undo the last change</button>` : html`<span>the base answers</span>`}
+    </h2>
     <ol class="versions">
-      ${shown.map((entry, index) => html`<${Version} key=${`${entry.version}-${index}`} entry=${entry} name=${shortName(entry.version, numbers)} aliases=${aliases} />`)}
+      ${shown.map((entry, index) => html`<${Version} key=${`${entry.version}-${index}`} entry=${entry} name=${nameOf(entry, index)} aliases=${aliases} library=${board.library} />`)}
       ${live && html`<li key="base"><span class="k" role="img" aria-label="archived"></span><span>base · nothing learned</span>
         <button type="button" class="text" aria-label="Roll back to the base" onClick=${() => switchTo(live.name, [])}>Roll back</button></li>`}
     </ol>
@@ -55,11 +63,14 @@ const Library = ({ board, numbers }) =>
       ${board.library.map(({ version, alias, live, bytes, lessons, created }) =>
         html`<li key=${version}>
           <span><b>${shortName(version, numbers)}</b> <code>${version.slice(0, 12)}</code>
-            <small>${alias}, ${count(lessons.length ?? lessons, "lesson")}, ${Math.ceil(bytes / 1024)} kB, ${ago(created)}</small></span>
+            <small class="line">${[alias, count(lessons.length ?? lessons, "lesson"), `${Math.ceil(bytes / 1024)} kB`, ago(created)].filter(Boolean).join(", ")}</small></span>
           ${live ? html`<small>live</small>` : html`<button type="button" class="text" aria-label=${`Delete version ${shortName(version, numbers)}`} onClick=${() => removeVersion(version)}>Delete</button>`}
         </li>`)}
     </ul>
   </details>`;
+
+const aboutJob = ({ lessons, events, state, reason }) =>
+  [count(lessons.length, "lesson"), reason ?? events.at(-1)?.text].filter((text) => text && text !== state).join(", ");
 
 const Jobs = ({ jobs }) =>
   html`<details>
@@ -67,7 +78,7 @@ const Jobs = ({ jobs }) =>
     <ul class="rows">
       ${jobs.map((job) =>
         html`<li key=${job.id}>
-          <span><b>${job.state}</b> <small>${count(job.lessons.length, "lesson")}, ${job.events.at(-1)?.text}</small></span>
+          <span><b>${job.state}</b> <small>${aboutJob(job)}</small></span>
           ${isOpen(job)
             ? html`<button type="button" class="text" aria-label=${`Cancel the job of ${count(job.lessons.length, "lesson")}`} onClick=${() => cancel(job.id)}>Cancel</button>`
             : html`<small>${ago(job.events.at(-1)?.time ?? job.created)}</small>`}
@@ -79,8 +90,8 @@ const Ledger = ({ ledger }) =>
   html`<details>
     <summary>Ledger <small>${ledger.length}</small></summary>
     <ol class="rows">
-      ${ledger.slice(0, LEDGER).map(({ time, event, text }, index) =>
-        html`<li key=${ledger.length - index}><span><b>${event}</b> <small>${text}</small></span><small>${ago(time)}</small></li>`)}
+      ${ledger.slice(0, LEDGER).map(({ time, event, step = event, text }, index) =>
+        html`<li key=${ledger.length - index}><span><b>${step}</b> ${text !== step && html`<small>${text}</small>`}</span><small>${ago(time)}</small></li>`)}
     </ol>
   </details>`;
 
