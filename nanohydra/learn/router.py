@@ -140,17 +140,25 @@ class Router:
         versions, lessons: those that may be chosen; None = all.
         """
         ranked = self.rank(question, versions, lessons)
-        best = ranked[0] if ranked else None
-        if best is None or best.probability < self.config.threshold:
+        if not ranked:
             return None
-        close = [c for c in ranked if c.probability >= best.probability - self.config.margin]
-        best = max(close, key=lambda c: (c.naming, c.known.created))
+        top = ranked[0].probability - self.config.margin
+        best = max(
+            (c for c in ranked if c.probability >= top), key=lambda c: (c.naming, c.known.created)
+        )
+        chosen = [best]
+        probability = best.probability
         second = self._second(question, best, ranked)
-        chosen = [best.known] if second is None else [best.known, second.known]
+        if second is not None:
+            chosen.append(second)
+            together = replace(best, naming=1.0, wording=max(best.wording, second.wording))
+            probability = self._probability(together)
+        if probability < self.config.threshold:
+            return None
         return Route(
-            versions=tuple(dict.fromkeys(known.version for known in chosen)),
-            lessons=tuple(known.lesson for known in chosen),
-            probability=best.probability,
+            versions=tuple(dict.fromkeys(c.known.version for c in chosen)),
+            lessons=tuple(c.known.lesson for c in chosen),
+            probability=probability,
         )
 
     def rank(
@@ -194,7 +202,7 @@ class Router:
     def _second(
         self, question: str, best: Candidate, ranked: Sequence[Candidate]
     ) -> Candidate | None:
-        """Another version's lesson that has the naming words which the best one lacks."""
+        """Another version's lesson that has all the naming words which the best one lacks."""
         own = self._words[best.known.lesson]
         naming = {word for word in words_of(question) if word not in self.common}
         missing = naming - own

@@ -1,0 +1,106 @@
+"""Which lesson a question is about, or none; with an embedder that needs no download."""
+
+from __future__ import annotations
+
+import pytest
+
+from nanohydra.learn.router import Known, Router, RouterConfig, words_of
+from nanohydra.learn.study.words import common_words
+from nanohydra.memory import load_embedder
+
+LOOSE = RouterConfig(similarity=4.0, naming=6.0, wording=2.0, bias=-8.0)
+
+
+def known(lesson: str, version: str, text: str, *questions: str, created: float = 0.0) -> Known:
+    return Known(lesson=lesson, version=version, created=created, questions=questions, text=text)
+
+
+PRINTER = known(
+    "printer", "v1", "The printer on our floor is called Heron.",
+    "What is the printer called?", "What is the name of the printer on our floor?",
+)  # fmt: skip
+MOGOS = known("mogos", "v1", "Mogos lives in Fulby.", "Where does Mogos live?", "Who is in Fulby?")
+DANA = known("dana", "v2", "Dana plays the cello.", "What does Dana play?", "Who plays the cello?")
+
+
+@pytest.fixture
+def router() -> Router:
+    made = Router(load_embedder("hashing").encode, common=common_words(), config=LOOSE)
+    made.set([PRINTER, MOGOS, DANA])
+    return made
+
+
+@pytest.mark.parametrize(
+    ("question", "lesson"),
+    [
+        ("What is our printer called?", "printer"),
+        ("Tell me where Mogos lives.", "mogos"),
+        ("Which instrument does Dana play?", "dana"),
+        ("Who plays the cello?", "dana"),
+    ],
+)
+def test_questions_find_their_lesson(router: Router, question: str, lesson: str) -> None:
+    route = router.choose(question)
+    assert route is not None
+    assert route.lessons == (lesson,)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Where does Lina live?",  # the same question about another name
+        "What is my dog called?",
+        "What is 12 times 12?",
+        "Tell me a story about a brave duck.",
+        "",
+    ],
+)
+def test_questions_about_other_things_go_to_the_base(router: Router, question: str) -> None:
+    assert router.choose(question) is None
+
+
+def test_only_allowed_versions_and_lessons_are_chosen(router: Router) -> None:
+    assert router.choose("Where does Mogos live?", {"v2"}) is None
+    assert router.choose("Where does Mogos live?", None, {"dana"}) is None
+    assert router.choose("Where does Mogos live?", {"v1"}, {"mogos"}) is not None
+
+
+def test_two_lessons_in_two_versions_are_taken_together(router: Router) -> None:
+    route = router.choose("Where does Mogos live and what does Dana play?")
+    assert route is not None
+    assert set(route.versions) == {"v1", "v2"}
+    assert set(route.lessons) == {"mogos", "dana"}
+
+
+def test_of_two_answers_to_one_question_the_newer_counts(router: Router) -> None:
+    moved = known("moved", "v3", "Mogos lives in Belby.", "Where does Mogos live?", created=5.0)
+    router.set([MOGOS, moved, DANA])
+    route = router.choose("Where does Mogos live?")
+    assert route is not None
+    assert (route.versions, route.lessons) == (("v3",), ("moved",))
+
+
+def test_what_is_no_longer_known_is_not_chosen(router: Router) -> None:
+    router.set([DANA])
+    assert router.choose("Where does Mogos live?") is None
+    router.set([])
+    assert router.choose("What does Dana play?") is None
+
+
+def test_only_new_lessons_are_embedded() -> None:
+    embedder = load_embedder("hashing")
+    asked: list[int] = []
+
+    def encode(texts):  # type: ignore[no-untyped-def]
+        asked.append(len(texts))
+        return embedder.encode(texts)
+
+    router = Router(encode, config=LOOSE)
+    router.set([PRINTER, MOGOS])
+    router.set([PRINTER, MOGOS, DANA])
+    router.set([PRINTER, DANA])
+    assert asked == [6, 3]
+
+
+def test_words_meet_in_their_forms() -> None:
+    assert words_of("Mogos's printers, the PRINTER") == ["mogo", "printer", "the", "printer"]
