@@ -4,7 +4,7 @@ import { Forgetting, LastTest } from "./forgetting.js";
 import { html, useLayoutEffect, useRef } from "./html.js";
 import { Icon } from "./icons.js";
 import { settleConflict } from "./learning.js";
-import { numbersOf, shortName } from "./lesson_text.js";
+import { numbersOf } from "./lesson_text.js";
 import { Lessons } from "./lessons.js";
 import { Dialog, DialogHead } from "./panels.js";
 import { get, set } from "./store.js";
@@ -38,7 +38,7 @@ export function Aside({ state }) {
     <${Teach} />
     <${Lessons} learning=${learning} />
     <${Forgetting} board=${board} numbers=${numbers} />
-    ${last && html`<${LastTest} entry=${last} name=${shortName(last.version, numbers)} when=${ago(last.time)} />`}
+    ${last && html`<${LastTest} entry=${last} name=${`v${board.timeline.length}`} when=${ago(last.time)} />`}
     <${Versions} learning=${learning} numbers=${numbers} />
     <${Records} board=${board} numbers=${numbers} />
   </aside>`;

@@ -21,7 +21,8 @@ export function verdictOf(curves, versions) {
   const worst = asked.reduce((low, each) => (each.value < low.value ? each : low));
   const after = `after ${count(versions, "version")}`;
   if (worst.value >= 0.995) return `No. ${asked.length === 1 ? "The lesson is" : `All ${asked.length} lessons are`} still recalled ${after}.`;
-  return `The mean is ${percent(mean(asked.map(({ value }) => value)))} ${after}; the weakest is “${worst.title}” with ${percent(worst.value)}.`;
+  const all = mean(asked.map(({ value }) => value));
+  return `${all >= 0.95 ? "Hardly" : "In part"}: ${percent(all)} is recalled ${after}; least of “${worst.title}”, ${percent(worst.value)}.`;
 }
 
 const x = (index, length) => (length < 2 ? WIDTH / 2 : 6 + (index * (WIDTH - 12)) / (length - 1));

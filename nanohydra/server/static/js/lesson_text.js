@@ -27,7 +27,8 @@ export function progressOf(lesson, job) {
 
 // Versions have hashes for names; people count: v1 is the oldest that was made.
 export function numbersOf(timeline = []) {
-  return new Map(timeline.map(({ version }, index) => [version, `v${timeline.length - index}`]));
+  const named = timeline.map(({ version }, index) => [version, `v${timeline.length - index}`]);
+  return new Map(named.filter(([version]) => version)); // a refused one may have none
 }
 
 export const shortName = (version, numbers) => numbers.get(version) ?? version.slice(0, 6);

@@ -42,13 +42,12 @@ export function Versions({ learning, numbers }) {
   const live = aliases.find(({ versions }) => versions.length);
   const shown = all ? board.timeline : board.timeline.slice(0, FEW);
   if (!board.timeline.length) return null;
-  const nameOf = ({ version }, index) => numbers.get(version) ?? `v${board.timeline.length - index}`;
   return html`<section aria-label="Versions">
     <h2>Versions
       ${last ? html`<button type="button" class="text" onClick=${() => rollBack(last.name)}>Undo the last change</button>` : html`<span>the base answers</span>`}
     </h2>
     <ol class="versions">
-      ${shown.map((entry, index) => html`<${Version} key=${`${entry.version}-${index}`} entry=${entry} name=${nameOf(entry, index)} aliases=${aliases} library=${board.library} />`)}
+      ${shown.map((entry, index) => html`<${Version} key=${`${entry.version}-${index}`} entry=${entry} name=${`v${board.timeline.length - index}`} aliases=${aliases} library=${board.library} />`)}
       ${live && html`<li key="base"><span class="k" role="img" aria-label="archived"></span><span>base · nothing learned</span>
         <button type="button" class="text" aria-label="Roll back to the base" onClick=${() => switchTo(live.name, [])}>Roll back</button></li>`}
     </ol>
