@@ -30,6 +30,10 @@ COMMANDS = Table(
         "generate": "nanohydra.commands.generate:main",
         "chat": "nanohydra.commands.chat:main",
         "serve": "nanohydra.commands.serve:main",
+        "learn": "nanohydra.commands.learn:main",
+        "lessons": "nanohydra.commands.lessons:main",
+        "adapters": "nanohydra.commands.adapters:main",
+        "learner": "nanohydra.commands.learner:main",
     },
 )
 # These own the machine and run thousands of small operations a second: threads that spin between

@@ -1,0 +1,90 @@
+"""Work through the lessons of a learning home."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from nanohydra.commands.eval import MODEL, find_model
+from nanohydra.commands.options import Options, parse, run_path
+from nanohydra.core.log import console
+from nanohydra.recipe import Recipe
+
+LEARNING = "learning"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerOptions(Options):
+    """Options of `nanohydra learner`."""
+
+    model: Path | None = None
+    """Folder of the model or of its run; the recipe's run if not given."""
+    home: Path | None = None
+    """Folder with the lessons and the adapters; `learning` in the model's run if not given."""
+    once: bool = False
+    """End when the queue is empty."""
+
+
+def main(words: list[str]) -> None:
+    """Run `nanohydra learner`."""
+    call = parse(LearnerOptions, words, prog="learner", description=__doc__)
+    run(call.options, call.recipe)
+
+
+def run(options: LearnerOptions, recipe: Recipe) -> None:
+    """Work until SIGINT or SIGTERM; the job in progress then goes back into the queue."""
+    config = recipe.learn.learner
+    # Before torch is imported, which reads it once.
+    os.environ.setdefault("OMP_NUM_THREADS", str(config.threads))
+    folder = find_model(options.model or run_path(recipe, None))
+    home = options.home or home_of(folder)
+    be_nice(config.nice)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+
+    import torch
+
+    from nanohydra.learn.learner import Learner
+
+    torch.set_num_threads(config.threads)
+    with until_signal() as ending, contextlib.closing(Learner(home, folder, recipe.learn)) as done:
+        console(stderr=True).print(f"learning in {home}  (Ctrl-C ends it)")
+        count = done.run(ending, once=options.once)
+    console(stderr=True).print(f"{count} job{'' if count == 1 else 's'} done in {home}")
+
+
+def home_of(model: Path) -> Path:
+    """The learning home of a model's folder: beside it, if it lies in a run."""
+    return (model.parent if model.name == MODEL else model) / LEARNING
+
+
+def be_nice(niceness: int) -> None:
+    """Stand behind every other process; where the system knows no niceness, do nothing."""
+    if hasattr(os, "nice"):
+        os.nice(max(0, niceness - os.nice(0)))
+
+
+@contextlib.contextmanager
+def until_signal() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM has come; a second one ends the process at once."""
+    asked = threading.Event()
+    before: dict[int, object] = {}
+
+    def handle(number: int, _: FrameType | None) -> None:
+        asked.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, handle)
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
