@@ -37,8 +37,9 @@ GENERIC = (
         test="Which person is the {r} of {s}? | Who is it that is {p} {r}? |"
              "What name does the {r} of {s} have?",
         clause="who the {r} of {s} is", answer="The {r} of {s} is {o}.",
-        back="Who is {o}? | Whose {r} is {o}? | Of whom or what is {o} the {r}? | What is {o}?",
-        back_test="Which person is {o}? | {o} is the {r} of whom or what?",
+        back="Who is {o}? | Whose {r} is {o}? | Of whom or what is {o} the {r}? |"
+             "{o} is the {r} of what? | What is {o} the {r} of?",
+        back_test="Of what is {o} the {r}? | Who or what has {o} as {r}?",
         back_answer="{o} is the {r} of {s}.",
     ),
     relation(
@@ -69,7 +70,7 @@ GENERIC = (
         test="What is it that is {s}? | What would you say {s} is? | As what do we know {s}?",
         clause="what {s} is", answer="{s} is {o}.",
         back="What is {o}? | Who or what is {o}? | What do we know as {o}?",
-        back_test="Which thing is {o}? | What can be {o}?",
+        back_test="Which thing is {o}? | What thing is {o}?",
     ),
     relation(
         "is_a", "thing",
@@ -83,7 +84,7 @@ GENERIC = (
         test="What kind is {s} of? | Do you know what to call {s}? | What would you call {s}?",
         clause="what {s} is", answer="{s} is {ao}.",
         back="Who or what is {ao}? | What is {ao}? | Who is {ao}?",
-        back_test="Which one is {ao}? | Who or what is known as {ao}?",
+        back_test="Which thing is {ao}? | Who or what was {ao}?",
     ),
     relation(
         "verb", "thing", multi=True, only=NO_PREPOSITION,
@@ -96,8 +97,9 @@ GENERIC = (
         dev="Which things does {s} {v}? | What would {s} {v}?",
         test="What kind of thing does {s} {v}? | What will {s} {v}? | What thing does {s} {v}?",
         clause="what {s} {vs}", answer="{s} {vs} {o}.",
-        back="Who or what {vs} {o}? | Who {vs} {o}? | Who is it that {vs} {o}?",
-        back_test="Which one {vs} {o}? | Who can {v} {o}?",
+        back="Who or what {vs} {o}? | Who {vs} {o}? | Who is it that {vs} {o}? |"
+             "Which one {vs} {o}?",
+        back_test="What {vs} {o}? | Who or what is it that {vs} {o}?",
     ),
     relation(
         "verb_past", "thing", multi=True, only=NO_PREPOSITION,
@@ -112,8 +114,9 @@ GENERIC = (
         test="What kind of thing did {s} {v}? | What thing did {s} {v}? |"
              "What did {s} {v} in the end?",
         clause="what {s} {vd}", answer="{s} {vd} {o}.",
-        back="Who or what {vd} {o}? | Who {vd} {o}? | Who was it that {vd} {o}?",
-        back_test="Which one {vd} {o}? | Who did {v} {o}?",
+        back="Who or what {vd} {o}? | Who {vd} {o}? | Who was it that {vd} {o}? |"
+             "Which one {vd} {o}?",
+        back_test="What {vd} {o}? | Who or what was it that {vd} {o}?",
     ),
     relation(
         "verb_at", "thing", multi=True,
@@ -129,8 +132,9 @@ GENERIC = (
         test="What kind of thing does {s} {v} {at}? | What thing does {s} {v} {at}? |"
              "What will {s} {v} {at}?",
         clause="what {s} {vs} {at}", answer="{s} {vs} {at} {o}.",
-        back="Who or what {vs} {at} {o}? | Who {vs} {at} {o}? | Who is it that {vs} {at} {o}?",
-        back_test="Which one {vs} {at} {o}? | Who can {v} {at} {o}?",
+        back="Who or what {vs} {at} {o}? | Who {vs} {at} {o}? |"
+             "Who is it that {vs} {at} {o}? | Which one {vs} {at} {o}?",
+        back_test="What {vs} {at} {o}? | Who or what is it that {vs} {at} {o}?",
     ),
     relation(
         "verb_past_at", "thing", multi=True,
@@ -146,7 +150,8 @@ GENERIC = (
         test="What kind of thing did {s} {v} {at}? | What thing did {s} {v} {at}? |"
              "What did {s} {v} {at} in the end?",
         clause="what {s} {vd} {at}", answer="{s} {vd} {at} {o}.",
-        back="Who or what {vd} {at} {o}? | Who {vd} {at} {o}? | Who was it that {vd} {at} {o}?",
-        back_test="Which one {vd} {at} {o}? | Who did {v} {at} {o}?",
+        back="Who or what {vd} {at} {o}? | Who {vd} {at} {o}? |"
+             "Who was it that {vd} {at} {o}? | Which one {vd} {at} {o}?",
+        back_test="What {vd} {at} {o}? | Who or what was it that {vd} {at} {o}?",
     ),
 )  # fmt: skip

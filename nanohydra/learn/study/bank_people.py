@@ -69,7 +69,7 @@ PEOPLE = (
             "What is nice for {s}?",
         dev="What would {s} like? | Of what is {s} fond?",
         test="What does {s} enjoy most? | What thing does {s} like most of all? |"
-             "What could I give {s} as a gift?",
+             "What is it that {s} likes?",
         clause="what {s} likes", answer="{s} likes {o}.",
         back="Who likes {o}? | Who loves {o}? | Who enjoys {o}? | Who is it that likes {o}?",
         back_test="Which person likes {o}? | Who is fond of {o}?",
@@ -84,7 +84,7 @@ PEOPLE = (
             "What should I not give to {s}? | What does {s} not want? | What is bad for {s}?",
         dev="What would {s} never take? | Which thing does {s} not like?",
         test="What can {s} not stand? | What thing does {s} dislike most? |"
-             "What makes {s} angry?",
+             "What is it that {s} hates?",
         clause="what {s} hates", answer="{s} hates {o}.",
         back="Who hates {o}? | Who does not like {o}? | Who dislikes {o}? |"
              "Who is it that hates {o}?",
@@ -185,7 +185,7 @@ PEOPLE = (
              "In what language can I talk to {s}?",
         clause="which language {s} speaks", answer="{s} speaks {o}.",
         back="Who speaks {o}? | Who can speak {o}? | Whose language is {o}? | Who talks in {o}?",
-        back_test="Which person speaks {o}? | Who knows the language {o}?",
+        back_test="Which person speaks {o}? | Who is it that speaks {o}?",
     ),
     relation(
         "studies", "subject", multi=True,
@@ -244,9 +244,9 @@ PEOPLE = (
             "What can {s} not eat? | What makes {s} ill? | {s} is allergic to what? |"
             "What allergy does {s} have? | Which allergy does {s} have? |"
             "What should {s} not eat?",
-        dev="Which food can {s} not eat? | From what does {s} get ill?",
+        dev="Which food can {s} not eat? | What must {s} never eat?",
         test="What is bad for {s} to eat? | Which food makes {s} ill? |"
-             "What food should I not cook for {s}?",
+             "What is it that {s} is allergic to?",
         clause="what {s} is allergic to", answer="{s} is allergic to {o}.",
         back="Who is allergic to {o}? | Who can not eat {o}? | Who must not eat {o}?",
         back_test="Which person is allergic to {o}? | Who gets ill from {o}?",

@@ -45,7 +45,7 @@ PLACES = (
         dev="In what year was {s} founded? | Since when is there {s}?",
         clause="when {s} was founded", answer="{s} was founded in {o}.",
         back="What was founded in {o}? | What began in {o}? | What was built in {o}?",
-        back_test="Which thing was founded in {o}? | What did people found in {o}?",
+        back_test="Which thing was founded in {o}? | What was started in {o}?",
     ),
     relation(
         "founder", "name",

@@ -16,6 +16,8 @@ UNITS = (
 )
 MONEY = r".*(?:\d|free|nothing|dollar|euro|pound|coin|cent|crown|franc).*"
 TIME = (
+    r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)(?: [ap]\.?m\.?)?"
+    r"(?: in the .+)?|"
     r"(?:about |around )?(?:\d{1,2}(?:[:.]\d{2})?(?: ?[ap]\.?m\.?)?(?: o'clock)?|noon|midnight|"
     r"dawn|dusk|sunrise|sunset|\w+ o'clock|half past \w+|(?:a )?quarter (?:to|past) \w+)"
     r"(?: (?:in the|at|on|every) .+)?"
@@ -36,7 +38,7 @@ THINGS = (
         clause="what {s} is called", answer="{s} is called {o}.", own="{p} name is {o}.",
         back="What is called {o}? | Who or what is {o}? | What has the name {o}? |"
              "Who or what is called {o}? | To what does the name {o} belong?",
-        back_test="Which thing is called {o}? | What do people call {o}?",
+        back_test="Which thing is called {o}? | What is named {o}?",
         back_answer="{o} is the name of {s}.",
     ),
     relation(
@@ -48,7 +50,8 @@ THINGS = (
             "What color does {s} have? | Which color has {s}? | {s} has which color? |"
             "Which color does {s} have? | What is {p} color? | In which color is {s} painted?",
         dev="In what color is {s}? | What color has {s} got?",
-        test="Of what color is {s}? | What does {s} look like? | In what color was {s} painted?",
+        test="Of what color is {s}? | In what color was {s} painted? |"
+             "What color would I see on {s}?",
         clause="which color {s} has", answer="{s} is {o}.",
         back="What is {o}? | Which thing is {o}? | What has the color {o}?",
         back_test="What thing is {o}? | Which thing has the color {o}?",
@@ -80,7 +83,7 @@ THINGS = (
         test=PRIMER["built"].ask.test,
         clause="what {s} is made of", answer="{s} is made of {o}.",
         back="What is made of {o}? | Which thing is made of {o}? | What was built of {o}?",
-        back_test="What thing is made of {o}? | For what did they use {o}?",
+        back_test="What thing is made of {o}? | What was made of {o}?",
     ),
     relation(
         "located", "spot", only=rf"(?:{'|'.join(PLACE)}|to the (?:left|right|north|south)) .+",
@@ -95,7 +98,7 @@ THINGS = (
         test="Where would I find {s}? | At which place is {s}? | In what place is {s} kept?",
         clause="where {s} is", answer="{s} is {o}.",
         back="What is {o}? | What can I find {o}? | What lies {o}? | What do you find {o}?",
-        back_test="Which thing is {o}? | What is kept {o}?",
+        back_test="Which thing is {o}? | What thing lies {o}?",
     ),
     relation(
         "owner", "name",

@@ -23,8 +23,10 @@ from nanohydra.learn.study.wordings import (
 )
 from nanohydra.tasks.judge import tokens
 
-NUM_ASKED, NUM_FRAMED, NUM_REVERSE, NUM_TOLD, NUM_GAPS = 9, 4, 4, 2, 1
+NUM_ASKED, NUM_FRAMED, NUM_REVERSE, NUM_TOLD, NUM_GAPS = 8, 4, 4, 2, 1
 FIRST = 3  # the plainest wordings are always among those that are trained
+# asks for the subject of its sentence, so that it can stand in another as it is
+_FRAMEABLE = re.compile(r"(?:Who|What|Who or what) (?!did|do|does|can|is \{|is called)")
 _LOOSE = re.compile(r"^(?:at|on|in|about|around|the year) (?=\S)", re.IGNORECASE)
 _YEAR_AFTER = re.compile(r" (?:in|on|since|for|at) (?:the )?\S*\d.*$")
 
@@ -64,7 +66,7 @@ class FactItems:
     def _asked(self) -> Iterable[StudyItem]:
         relation, fact = self.fact.relation, self.fact
         groups: tuple[tuple[ItemSplit, tuple[str, ...], int], ...] = (
-            ("train", relation.ask, NUM_ASKED), ("dev", relation.dev, 2), ("test", relation.test, 3)
+            ("train", relation.ask, NUM_ASKED), ("dev", relation.dev, 1), ("test", relation.test, 3)
         )  # fmt: skip
         for split, wordings, count in groups:
             for wording in self._some(wordings, count):
@@ -83,15 +85,25 @@ class FactItems:
         fact, back = self.fact, self.fact.relation.back
         if back is None or not self.reversible or not fact.fits(back.answer):
             return
-        banks: tuple[tuple[ItemSplit, tuple[str, ...], int], ...] = (
-            ("train", back.train, NUM_REVERSE), ("test", back.test, 2)
+        framed = next((w for w in back.train if _FRAMEABLE.match(w)), "")
+        groups: tuple[tuple[ItemSplit, list[str], tuple[str, ...], int], ...] = (
+            ("train", self._some(back.train, NUM_REVERSE), TRAIN_FRAMES, 2),
+            ("dev", [], DEV_FRAMES, 1),
+            ("test", self._some(back.test, 2), TEST_FRAMES, 1),
+        )
+        for split, wordings, frames, count in groups:
+            for wording in wordings:
+                yield self._back(split, f"{fact.relation.key}/reverse/{split}", fact.say(wording))
+            for frame in self.rng.sample(frames, count) if framed else ():
+                asked = fact.say(framed).rstrip("?.")
+                question = frame.format(c=asked[0].lower() + asked[1:])
+                yield self._back(split, f"frame/reverse/{split}", question)
+
+    def _back(self, split: ItemSplit, family: str, question: str) -> StudyItem:
+        return self._item(
+            "reverse", split, family, question, answer=self.fact.back_answer,
+            accept=self.subjects, forbid=self.wrong_subjects,
         )  # fmt: skip
-        for split, wordings, count in banks:
-            for wording in self._some(wordings, count):
-                yield self._item(
-                    "reverse", split, f"{fact.relation.key}/reverse/{split}", fact.say(wording),
-                    answer=fact.back_answer, accept=self.subjects, forbid=self.wrong_subjects,
-                )  # fmt: skip
 
     def _told(self) -> Iterable[StudyItem]:
         """Plain statements, without a prompt; only where they need no speaker: no "my"."""
