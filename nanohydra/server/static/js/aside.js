@@ -27,7 +27,8 @@ export function Aside({ state }) {
     if (!aside) return;
     const before = document.activeElement;
     // Only who comes to teach gets the box, which brings up a phone's keyboard.
-    place.current.querySelector(aside === "teach" ? ".teach textarea, .teach input, .shut" : ".shut").focus();
+    const box = aside === "teach" && place.current.querySelector(".teach textarea, .teach input");
+    (box || place.current.querySelector(".shut")).focus();
     return () => !get().panel && before?.focus();
   }, [aside]);
   const { board } = learning;

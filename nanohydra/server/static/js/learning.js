@@ -94,7 +94,7 @@ export async function teach(what, resolve = "ask") {
     set({ said: taken.lessons.length ? "Remembered. It can be used now." : warnings });
     if (warnings) set({ notice: { text: warnings } });
     what.onTaken?.(taken);
-    await changeLearning();
+    changeLearning();
   } catch (error) {
     if (!error.conflicts) return taughtWords(error);
     set({ conflict: { what, conflicts: error.conflicts }, panel: "conflict" });

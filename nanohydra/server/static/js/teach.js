@@ -62,7 +62,9 @@ function TextForm({ run, busy }) {
   const submit = (event) => {
     event.preventDefault();
     const given = document.querySelector("#teach").value; // the last drawing may lag behind
-    if (given.trim() && !busy) run({ lessons: lessonsIn(given), onTaken: () => setText("") });
+    // What was typed in the meantime stays.
+    const onTaken = () => setText((text) => (text === given ? "" : text));
+    if (given.trim() && !busy) run({ lessons: lessonsIn(given), onTaken });
   };
   return html`<form class="box" onSubmit=${submit}>
     <${Box} id="teach" label="What it should know" hint="Something it should know" ...${{ text, setText, submit }} />
