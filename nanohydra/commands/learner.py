@@ -19,6 +19,7 @@ from nanohydra.core.log import console
 from nanohydra.recipe import Recipe
 
 LEARNING = "learning"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,16 +76,14 @@ def be_nice(niceness: int) -> None:
 def until_signal() -> Iterator[Callable[[], bool]]:
     """Whether SIGINT or SIGTERM has come; a second one ends the process at once."""
     asked = threading.Event()
-    before: dict[int, object] = {}
 
     def handle(number: int, _: FrameType | None) -> None:
         asked.set()
         signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, handle)
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield asked.is_set
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)

@@ -7,27 +7,30 @@ product with the head away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from nanohydra.core.errors import UserError
 from nanohydra.core.types import Record
+from nanohydra.data import open_source
 from nanohydra.data.config import SourceConfig
-from nanohydra.learn.samples import Sample, pack
+from nanohydra.learn.config import AnchorConfig
+from nanohydra.learn.samples import Sample, encode_record, pack
 from nanohydra.model import Decoder
+
+if TYPE_CHECKING:
+    from nanohydra.checkpoint import Loaded
 
 ROWS_AT_ONCE = 16
 
 
 def read_records(sources: Mapping[str, SourceConfig], count: int) -> dict[str, list[Record]]:
     """The first `count` records of each source. Raises UserError for a source that has none."""
-    from itertools import islice
-
-    from nanohydra.core.errors import UserError
-    from nanohydra.data import open_source
-
     found = {name: list(islice(open_source(s).records(), count)) for name, s in sources.items()}
     for name, records in found.items():
         if not records:
@@ -38,13 +41,19 @@ def read_records(sources: Mapping[str, SourceConfig], count: int) -> dict[str, l
 class Anchors:
     """Samples with the base's final hidden states at the places that their masks name.
 
-    samples: those given, with their places in `hidden_ND`. Make it while the adapter is off.
+    samples: those given, with their places in `hidden_ND`. Made while no adapter is on; they hold
+    for as long as the base and its dtype stay as they are.
     """
 
+    def __init__(self, samples: Sequence[Sample], hidden_ND: Tensor) -> None:
+        self.samples, self.hidden_ND = list(samples), hidden_ND
+
+    @classmethod
     @torch.no_grad()
-    def __init__(self, model: Decoder, samples: Sequence[Sample]) -> None:
-        self.samples: list[Sample] = []
-        held: list[Tensor] = []
+    def of(cls, model: Decoder, samples: Iterable[Sample]) -> Anchors:
+        """What the base predicts in samples; those without targets are left out."""
+        placed: list[Sample] = []
+        held = [torch.zeros(0, model.config.hidden_size, dtype=model.dtype, device=model.device)]
         place = 0
         ordered = sorted((s for s in samples if s.num_targets), key=lambda s: len(s.ids))
         for start in range(0, len(ordered), ROWS_AT_ONCE):
@@ -55,8 +64,28 @@ class Anchors:
             rows = pack([[sample] for sample in group])
             x_BTD = model.hidden(rows.batch.ids_BT.to(model.device))
             held.append(x_BTD[(rows.places_BT >= 0).to(model.device)])
-            self.samples += group
-        self.hidden_ND = torch.cat(held) if held else torch.zeros(0, model.config.hidden_size)
+            placed += group
+        return cls(placed, torch.cat(held))
+
+    @classmethod
+    def of_sources(cls, loaded: Loaded, config: AnchorConfig) -> Anchors:
+        """The anchors of the recipe. Raises UserError for a source that has no records."""
+        limit = min(config.max_length, loaded.config.max_seq_len)
+        records = read_records(config.training_sources, config.sequences).values()
+        return cls.of(
+            loaded.model,
+            (
+                encode_record(loaded.tokenizer, record, limit, whole=True)
+                for group in records
+                for record in group
+            ),
+        )
+
+    def joined(self, others: Anchors) -> Anchors:
+        """These and then the others, which get new places."""
+        moved = [replace(s, place=s.place + len(self.hidden_ND)) for s in others.samples]
+        hidden_ND = torch.cat([self.hidden_ND, others.hidden_ND])
+        return Anchors([*self.samples, *moved], hidden_ND)
 
     def divergence(self, model: Decoder, x_BTD: Tensor, places_BT: Tensor) -> Tensor | None:
         """Mean KL(base || model) in nats over the tokens that have a place; None if none has.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,9 +120,9 @@ def check_forgetting(before: Measured, after: Measured, config: GateConfig) -> d
     return checks
 
 
-def check_earlier(answers: Sequence[Answered], config: GateConfig) -> Check:
+def check_earlier(kept: Mapping[str, float], config: GateConfig) -> Check:
     """Share of earlier lessons of which less than half the questions are answered."""
-    found = [share for answered in answers for share in answered.by_lesson().values()]
+    found = list(kept.values())
     limit = config.max_lost
     if not found:
         return Check(value=None, limit=limit, passed=True, detail="there are none yet.")
@@ -137,7 +137,8 @@ def check_manners(
     probes: Probes, before: Measured, after: Measured, new: Answered, config: GateConfig
 ) -> dict[str, Check]:
     """What the adapter says where nothing was taught: the base's words, forms, no banned words."""
-    same = agreement(before.replies, after.replies)
+    plain = agreement(before.replies, after.replies)
+    same = agreement(before.replies, after.replies, before.leads, config.min_lead)
     kept, forms = kept_format(before.replies, after.replies)
     form = kept / forms if forms else None
     said = 0
@@ -153,7 +154,8 @@ def check_manners(
             limit=config.min_agreement,
             passed=same is None or same >= config.min_agreement,
             detail=f"{same or 0:.1%} of the tokens of answers to unrelated prompts stay as they "
-            f"were; at least {config.min_agreement:.1%} must.",
+            f"were, up to where the base leads by less than {config.min_lead:g} ({plain or 0:.1%} "
+            f"in all); at least {config.min_agreement:.1%} must.",
         ),
         "format": Check(
             value=form,

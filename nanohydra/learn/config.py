@@ -49,24 +49,25 @@ class MixtureConfig:
 class AdapterTrainConfig:
     """How one adapter is trained.
 
-    lr: AdamW's rate, the same for both factors; it rises over warmup_steps and then stays, or
-        falls linearly to zero at max_steps.
+    dtype: the base computes in; auto: bfloat16 where the hardware multiplies it fast. The
+        adapter's own numbers are float32 in any case.
+    lr: AdamW's rate, the same for both factors; it rises over warmup_steps and then stays until
+        the lessons are recalled.
     row_length, rows_per_step: tokens of a row, and rows of a step. An item that is longer makes
         the rows longer, up to what the model sees.
     kl_weight: of the divergence from the base on anchors, forward KL over the whole vocabulary
         in nats per token.
     max_steps, max_seconds: caps; a run that meets one keeps what it has, and the gate decides.
     check_every: steps between checks whether the development wordings are recalled.
-    stop_recall: share of them that ends the run, by greedy decoding. patience: checks in a row
-        that must reach it.
-    extra_steps: steps after that. max_new_tokens: of a decoded answer.
+    stop_recall: share of them that is enough, by greedy decoding. settle_steps: steps after that,
+        over which the rate falls to zero. max_new_tokens: of a decoded answer.
     """
 
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     lr: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     warmup_steps: int = 5
-    decay: Literal["constant", "linear"] = "constant"
     clip_norm: float = 1.0
     row_length: int = 128
     rows_per_step: int = 4
@@ -75,18 +76,17 @@ class AdapterTrainConfig:
     max_seconds: float = 600.0
     check_every: int = 10
     stop_recall: float = 1.0
-    patience: int = 1
-    extra_steps: int = 0
+    settle_steps: int = 20
     max_new_tokens: int = 48
 
     def __post_init__(self) -> None:
-        for name in ("row_length", "rows_per_step", "max_steps", "check_every", "patience"):
+        for name in ("row_length", "rows_per_step", "max_steps", "check_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is at least 1")
         for name in ("lr", "max_seconds"):
             if not getattr(self, name) > 0:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is above 0")
-        for name in ("kl_weight", "weight_decay", "warmup_steps", "clip_norm", "extra_steps"):
+        for name in ("kl_weight", "weight_decay", "warmup_steps", "clip_norm", "settle_steps"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is not negative")
         _share("train.stop_recall", self.stop_recall)
@@ -147,7 +147,8 @@ class GateConfig:
     max_lost: share of earlier lessons whose questions, routed to their version, are not answered.
     earlier_items: questions about earlier lessons that are asked at most.
     min_agreement: share of tokens of greedy answers to unrelated prompts that stay as the base's,
-        with the adapter forced on.
+        with the adapter forced on, up to the first token that the base chose by a lead of less
+        than min_lead: there it might as well have said something else.
     min_format: share of the base's well-formed tool calls and ended answers that stay so.
     max_relative_change: largest ||dW|| / ||W|| of a layer.
     banned_words: an answer that says one of them fails, unless the lesson or the base says it;
@@ -165,6 +166,7 @@ class GateConfig:
     max_lost: float = 0.01
     earlier_items: int = 200
     min_agreement: float = 0.98
+    min_lead: float = 0.1
     min_format: float = 1.0
     max_relative_change: float = 0.5
     banned_words: tuple[str, ...] = ()

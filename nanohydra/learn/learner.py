@@ -20,17 +20,17 @@ from nanohydra.adapters.files import save_adapter
 from nanohydra.checkpoint import Loaded, load
 from nanohydra.core.config import to_dict
 from nanohydra.core.errors import UserError
-from nanohydra.core.types import Record
-from nanohydra.learn.anchors import read_records
+from nanohydra.learn.anchors import Anchors
 from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.gate import Earlier
 from nanohydra.learn.gate_process import GateFailed, GateProcess
 from nanohydra.learn.home import Home
+from nanohydra.learn.replay import choose_replay
 from nanohydra.learn.replies import reply_to_all
 from nanohydra.learn.report import GateReport
 from nanohydra.learn.store import Job, LearningStore
 from nanohydra.learn.study import Study, StudyItem, judge, study
-from nanohydra.learn.train import Stopped, TrainedAdapter, train_adapter
+from nanohydra.learn.train import Stopped, TrainedAdapter, train_adapter, train_dtype
 from nanohydra.learn.work import Cancelled, Released, Work, rounded
 
 logger = logging.getLogger(__name__)
@@ -70,14 +70,9 @@ class Learner:
         self.store = LearningStore(self.home.database)
         self.bank = Bank(self.home.bank)
         self.worker = f"learner-{secrets.token_hex(4)}"
-        self.loaded: Loaded = load(model)
-        self.anchors: list[Record] = [
-            record
-            for records in read_records(
-                config.anchors.training_sources, config.anchors.sequences
-            ).values()
-            for record in records
-        ]
+        dtype = train_dtype(config.train)
+        self.loaded: Loaded = load(model, dtype=dtype)
+        self.anchors = Anchors.of_sources(self.loaded, config.anchors)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -182,12 +177,12 @@ class Learner:
                         should_stop=work.should_stop,
                     )
                     row |= trained.metrics
-                    row["try"] = number
+                    row["round"] = number
             except Stopped:
                 work.check()
                 raise
             except UserError as error:
-                work.record("broke down", **{"try": number})
+                work.record("broke down", round=number)
                 return str(error)
             save_adapter(adapter, trained.weights, self.loaded.config, manifest={})
             work.state("testing", TRAINED)
@@ -202,7 +197,7 @@ class Learner:
             "passed" if report.passed else "refused by the gate",
             values=rounded(values), failed=[name for name, ok in passed.items() if not ok],
             seconds=round(report.seconds, 3), cpu_seconds=round(report.cpu_seconds, 3),
-            **{"try": number},
+            round=number,
         )  # fmt: skip
         return trained, report
 
@@ -218,7 +213,9 @@ class Learner:
             known = () if job.kind == "consolidate" else self.known(made)
             kept = tuple(item for item in made.items if item.lesson_id not in known)
             replaces = tuple(job.details.get("versions", ())) if job.kind == "consolidate" else ()
-            replay, earlier = self.earlier(job, replaces)
+            held, earlier = self.earlier(job, replaces)
+            new = [item for item in kept if item.split == "train"]
+            replay = choose_replay(held, new, count=len(new), seed=self.config.seed)
             row |= {"lessons": len(lessons), "known": len(known), "items": len(kept)}
             row |= {"replayed": len(replay)}
         return Task(study=Study(items=kept), replay=replay, earlier=earlier, replaces=replaces)
@@ -240,17 +237,17 @@ class Learner:
         return {item.lesson_id for item in asked} - wrong
 
     def earlier(self, job: Job, replaces: Sequence[str]) -> tuple[list[StudyItem], list[Earlier]]:
-        """What is replayed of earlier lessons, and what the gate asks about them."""
-        replay: list[StudyItem] = []
+        """The items of earlier lessons, and what the gate asks about them."""
+        held: list[StudyItem] = []
         earlier: list[Earlier] = []
         room = self.config.gate.earlier_items
         for version in self.bank.alias(job.alias).versions:
-            held = self.bank.info(version).manifest.get("lessons", {})
-            ids = [id for id, share in held.items() if share >= 0.5]
+            recalled = self.bank.info(version).manifest.get("lessons", {})
+            ids = [id for id, share in recalled.items() if share >= 0.5]
             known = {x.id for x in self.store.lessons(states=("live",), alias=job.alias)}
             items = self.store.study_items([id for id in ids if id in known])
             if version not in replaces:
-                replay += [item for item in items if item.split == "train"]
+                held += items
             asked: list[StudyItem] = []
             for id in ids:
                 own = [i for i in items if i.lesson_id == id and i.split == "test"]
@@ -260,7 +257,7 @@ class Learner:
             folder = None if version in replaces else self.bank.path(version)
             if asked:
                 earlier.append(Earlier(folder=folder, items=tuple(asked)))
-        return replay, earlier
+        return held, earlier
 
     def publish(
         self,
@@ -304,7 +301,8 @@ class Learner:
             work.record("dropped", version=version)
             raise Released
         work.state("live", 1.0, version=version)
-        work.record("live", version=version, lessons=manifest["lessons"])
+        earlier = manifest["gate"].get("earlier", {})
+        work.record("live", version=version, lessons=manifest["lessons"], earlier=earlier)
         return True
 
     def change_alias(self, alias: str, *, add: str = "", drop: Sequence[str] = ()) -> bool:

@@ -23,15 +23,27 @@ BANNED = tuple(
 )
 
 
-def agreement(before: Sequence[Reply], after: Sequence[Reply]) -> float | None:
-    """Share of tokens that are the same at the same place, over the longer of the two replies.
+def agreement(
+    before: Sequence[Reply],
+    after: Sequence[Reply],
+    leads: Sequence[Sequence[float]] | None = None,
+    min_lead: float = 0.0,
+) -> float | None:
+    """Share of tokens that are the same at the same place. None where none are compared.
 
-    Free generation: after a token that differs, few others agree. None without replies.
+    Free generation: after a token that differs, few others agree. Each pair is compared over the
+    longer of the two replies, or with `leads` (how far each token of `before` was ahead of the
+    next likeliest, in probability) up to the first token that was chosen by less than min_lead:
+    there a rounding would have led elsewhere, such as to another name for a character.
     """
     same = total = 0
-    for one, other in zip(before, after, strict=True):
-        same += sum(a == b for a, b in zip(one.ids, other.ids, strict=False))
-        total += max(len(one.ids), len(other.ids))
+    for number, (one, other) in enumerate(zip(before, after, strict=True)):
+        end = max(len(one.ids), len(other.ids))
+        if leads is not None:
+            end = next((n for n, x in enumerate(leads[number]) if x < min_lead), end)
+        pairs = zip(one.ids[:end], other.ids[:end], strict=False)
+        same += sum(a == b for a, b in pairs)
+        total += end
     return same / total if total else None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.replies import Reply, reply_to_all
 from nanohydra.learn.samples import Sample, encode_record, pack
 from nanohydra.model import Decoder
+from nanohydra.tokenizer import render
 
 ROWS_AT_ONCE = 16
 OPENING_CHARS = 60
@@ -46,12 +47,14 @@ class Prompt:
 class Measured:
     """What a model does with the probes.
 
-    nats, tokens: per domain, of each sequence. replies: to each prompt.
+    nats, tokens: per domain, of each sequence. replies: to each prompt. leads: of the base, how
+    far each token of a reply is ahead of the next likeliest one, in probability.
     """
 
     nats: Mapping[str, Sequence[float]]
     tokens: Mapping[str, Sequence[int]]
     replies: Sequence[Reply]
+    leads: Sequence[Sequence[float]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""
@@ -60,7 +63,8 @@ class Measured:
             for r in self.replies
         ]
         nats, tokens = ({k: list(v) for k, v in d.items()} for d in (self.nats, self.tokens))
-        return {"nats": nats, "tokens": tokens, "replies": replies}
+        leads = [[round(lead, 4) for lead in each] for each in self.leads]
+        return {"nats": nats, "tokens": tokens, "replies": replies, "leads": leads}
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Measured:
@@ -73,7 +77,8 @@ class Measured:
             )
             for reply in body["replies"]
         ]
-        return cls(nats=body["nats"], tokens=body["tokens"], replies=replies)
+        names = ("nats", "tokens", "leads")
+        return cls(replies=replies, **{name: body[name] for name in names})
 
 
 class Probes:
@@ -124,6 +129,9 @@ class Probes:
             except (UserError, KeyError, TypeError):
                 pass  # damaged: measure again
         measured = self.measure(loaded)
+        pairs = zip(self.prompts, measured.replies, strict=True)
+        leads = [leads_of(loaded, prompt.messages, reply) for prompt, reply in pairs]
+        measured = Measured.from_json(replace(measured, leads=leads).to_json())
         if path is not None:
             write_json(path, measured.to_json())
         return measured
@@ -142,6 +150,17 @@ def losses(model: Decoder, samples: Sequence[Sample]) -> tuple[list[float], list
             loss, count = linear_cross_entropy(x_BTD[row], model.head.weight, batch.labels_BT[row])
             nats[number], tokens[number] = float(loss), count
     return nats, tokens
+
+
+@torch.inference_mode()
+def leads_of(loaded: Loaded, messages: Sequence[Message], reply: Reply) -> list[float]:
+    """How far the model puts each token of its greedy reply ahead of the next likeliest one."""
+    prompt = render(loaded.tokenizer, messages, add_generation_prompt=True).ids
+    ids = [*prompt, *reply.ids][-loaded.config.max_seq_len :]
+    x_BTD = loaded.model.hidden(torch.tensor([ids[:-1]], device=loaded.model.device))
+    logits_TV = loaded.model.unembed(x_BTD[0, -len(reply.ids) :]).float()
+    best_T2 = torch.softmax(logits_TV, -1).topk(2).values
+    return [float(one - two) for one, two in best_T2.tolist()]
 
 
 def rise(

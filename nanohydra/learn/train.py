@@ -20,13 +20,14 @@ from nanohydra.adapters import AdapterWeights
 from nanohydra.adapters.base import base_hash
 from nanohydra.adapters.lora import attach
 from nanohydra.core.errors import UserError
-from nanohydra.core.types import IGNORE, Record
+from nanohydra.core.runtime import multiplies_bfloat16_fast
+from nanohydra.core.types import IGNORE
 from nanohydra.kernels import linear_cross_entropy
 from nanohydra.learn.anchors import Anchors
 from nanohydra.learn.config import AdapterTrainConfig, LearnConfig
 from nanohydra.learn.near_misses import near_misses
 from nanohydra.learn.replies import reply_to_all
-from nanohydra.learn.samples import Mixture, Sample, encode, encode_item, encode_record, pack
+from nanohydra.learn.samples import Mixture, Sample, encode, encode_item, pack
 from nanohydra.learn.study import judge
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def train_adapter(
     loaded: Loaded,
     study: Study,
     replay: Sequence[StudyItem],
-    anchors: Sequence[Record],
+    anchors: Anchors,
     config: LearnConfig,
     *,
     on_progress: Progress = lambda share, metrics: None,
@@ -70,8 +71,8 @@ def train_adapter(
 ) -> TrainedAdapter:
     """Train a fresh adapter on the frozen base; the model is left as it was.
 
-    replay: items of earlier lessons. anchors: what the base is held to. Raises Stopped, and
-    UserError if the study holds nothing to train on or the numbers break down.
+    replay: items of earlier lessons. anchors: what the base is held to, made with this model.
+    Raises Stopped, and UserError if the study holds nothing to train on or the numbers break down.
     """
     new = [item for item in study.items if item.split == "train"]
     if not new:
@@ -105,29 +106,24 @@ class _Run:
         self.started, self.cpu_started = time.monotonic(), time.process_time()
 
     def prepare(
-        self, new: Sequence[StudyItem], replay: Sequence[StudyItem], anchors: Sequence[Record]
+        self, new: Sequence[StudyItem], replay: Sequence[StudyItem], anchors: Anchors
     ) -> None:
-        """All sequences, and what the base says to the anchors: the adapter is not there yet."""
+        """All sequences, and what the base says to them: the adapter is not there yet."""
         config, tokenizer = self.config, self.loaded.tokenizer
-        longest = self.model.config.max_seq_len
+        mixture, longest = config.mixture, self.model.config.max_seq_len
         self.base = base_hash(self.model)
         count = NEAR_MISSES_PER_LESSON * len({item.lesson_id for item in new})
-        wanted = config.mixture.near_misses > 0
+        wanted = mixture.near_misses > 0
         missed = near_misses(self.loaded, new, count=count, seed=config.seed) if wanted else []
-        held = [encode_record(tokenizer, r, config.anchors.max_length, whole=True) for r in anchors]
         near = [(encode(tokenizer, m.messages, m.answer, longest), m.by_base) for m in missed]
-        self.anchors = Anchors(
-            self.model,
-            [*(held if config.mixture.anchors else ()), *(s for s, base in near if base)],
-        )
-        ids = {sample.ids for sample, _ in near}
-        mixture = config.mixture
+        own = Anchors.of(self.model, (sample for sample, by_base in near if by_base))
+        self.anchors = anchors.joined(own)
+        split = len(anchors.samples)
         pools = {
             "new": [encode_item(tokenizer, item, longest) for item in new],
             "replay": [encode_item(tokenizer, item, longest) for item in replay],
-            "anchors": [s for s in self.anchors.samples if s.ids not in ids],
-            "near_misses": [s for s in self.anchors.samples if s.ids in ids]
-            + [sample for sample, by_base in near if not by_base],
+            "anchors": self.anchors.samples[:split],
+            "near_misses": [*self.anchors.samples[split:], *(s for s, base in near if not base)],
         }
         shares = {name: getattr(mixture, name) for name in pools if name != "new"}
         shares["new"] = 1.0 - sum(shares.values())
@@ -136,30 +132,29 @@ class _Run:
             pools, shares, row_length=max(config.train.row_length, widest), seed=config.seed
         )
 
-    def steps(self, attached: Attached, dev: Sequence[StudyItem]) -> None:
-        """Step after step, until the development items are recalled or a cap is met."""
+    def steps(self, attached: Attached, asked: Sequence[StudyItem]) -> None:
+        """Step after step, until what is asked is recalled or a cap is met."""
         train = self.config.train
         parameters = list(attached.parameters())
         optimizer = torch.optim.AdamW(
             parameters, lr=train.lr, betas=train.betas, weight_decay=train.weight_decay, fused=True
         )
-        reached, last = 0, train.max_steps
+        last = train.max_steps
         for step in itertools.count(1):
             if self.should_stop():
                 raise Stopped
             for group in optimizer.param_groups:
-                group["lr"] = train.lr * rate_factor(train, step)
+                group["lr"] = train.lr * rate_factor(train, step, last)
             loss = self.backward()
             norm = float(torch.nn.utils.clip_grad_norm_(parameters, train.clip_norm or math.inf))
             if not math.isfinite(loss + norm):
                 raise UserError(f"the training broke down at step {step}: the loss is not finite")
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            if step % train.check_every == 0 and last == train.max_steps:
-                self.metrics["recall"] = recall = self.recall(dev)
-                reached = reached + 1 if dev and recall >= train.stop_recall else 0
-                if reached >= train.patience:
-                    last = min(last, step + train.extra_steps)
+            if step % train.check_every == 0 and last == train.max_steps and asked:
+                self.metrics["recall"] = recall = self.recall(asked)
+                if recall >= train.stop_recall:
+                    last = min(last, step + train.settle_steps)
             seconds = time.monotonic() - self.started
             self.metrics |= {
                 "steps": float(step),
@@ -249,9 +244,13 @@ def predicts(model: Decoder, sample: Sample) -> bool:
     return bool((likeliest == labels_BT[mask_BT]).all())
 
 
-def rate_factor(config: AdapterTrainConfig, step: int) -> float:
-    """What the rate is multiplied by at a step, counted from 1."""
+def rate_factor(config: AdapterTrainConfig, step: int, last: int) -> float:
+    """What the rate is multiplied by at a step, counted from 1, of a run that ends at `last`."""
     rising = min(1.0, step / max(config.warmup_steps, 1))
-    if config.decay == "constant":
-        return rising
-    return rising * max(0.0, 1.0 - (step - 1) / config.max_steps)
+    return rising * min(1.0, (last - step + 1) / (config.settle_steps + 1))
+
+
+def train_dtype(config: AdapterTrainConfig, device: str = "cpu") -> torch.dtype:
+    """What the base computes in while an adapter is trained."""
+    fast = config.dtype == "auto" and multiplies_bfloat16_fast(device)
+    return torch.bfloat16 if fast or config.dtype == "bfloat16" else torch.float32

@@ -14,16 +14,18 @@ from nanohydra.adapters.weights import AdapterWeights, Pair
 from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message, ToolCall
+from nanohydra.learn.anchors import Anchors
 from nanohydra.learn.checks import Answered, check_earlier, check_forgetting, check_recall
 from nanohydra.learn.config import GateConfig, LearnConfig
 from nanohydra.learn.gate import Earlier, Gate
 from nanohydra.learn.gate_process import GateFailed, GateProcess
 from nanohydra.learn.manners import agreement, banned, kept_format
-from nanohydra.learn.probes import Measured, rise
-from nanohydra.learn.replies import Reply
+from nanohydra.learn.probes import Measured, leads_of, rise
+from nanohydra.learn.replies import Reply, reply_to_all
 from nanohydra.learn.report import GateReport
 from nanohydra.learn.study import Study, StudyItem
 from nanohydra.learn.train import train_adapter
+from nanohydra.tokenizer import render
 
 Settings = Callable[..., LearnConfig]
 Items = Callable[..., tuple[StudyItem, ...]]
@@ -110,7 +112,7 @@ def test_the_process_tests_what_lies_on_disk(
 ) -> None:
     config = settings("--train.max_steps=120", "--train.lr=0.01", "--gate.small_misses=0")
     study = Study(items=lesson_items())
-    trained = train_adapter(loaded, study, [], (), config)
+    trained = train_adapter(loaded, study, [], Anchors([], torch.zeros(0, 32)), config)
     save_adapter(tmp_path / "a", trained.weights, loaded.config, manifest={})
     earlier = [
         Earlier(folder=tmp_path / "a", items=study.train),  # answered by their own version
@@ -177,15 +179,13 @@ def test_reverse_questions_count_apart(make_item: Make) -> None:
     assert check_recall(answered.of(reverse=False), GateConfig())["reverse"].value is None
 
 
-def test_earlier_lessons_may_be_lost_in_one_of_a_hundred(make_item: Make) -> None:
-    def answered(right: int, wrong: int) -> Answered:
-        asked = [make_item("Who?", "Heron", "Heron", lesson=str(n)) for n in range(right + wrong)]
-        answers = [reply("Heron")] * right + [reply("Gull")] * wrong
-        return Answered(items=asked, replies=answers)
+def test_earlier_lessons_may_be_lost_in_one_of_a_hundred() -> None:
+    def kept(right: int, wrong: int) -> dict[str, float]:
+        return {str(n): float(n < right) for n in range(right + wrong)}
 
-    assert check_earlier([answered(99, 1)], GateConfig()).passed
-    assert not check_earlier([answered(98, 2)], GateConfig()).passed
-    assert check_earlier([], GateConfig()).value is None
+    assert check_earlier(kept(99, 1), GateConfig()).passed
+    assert not check_earlier(kept(98, 2), GateConfig()).passed
+    assert check_earlier({}, GateConfig()).value is None
 
 
 def test_the_rise_is_paired_and_weighted_by_tokens() -> None:
@@ -211,6 +211,27 @@ def test_agreement_counts_tokens_over_the_longer_reply() -> None:
     assert agreement([reply("", 1, 2, 3)], [reply("", 1, 2, 3)]) == 1.0
     assert agreement([reply("", 1, 2)], [reply("", 1, 2, 3, 4)]) == 0.5
     assert agreement([], []) is None
+
+
+def test_agreement_ends_where_the_base_was_undecided() -> None:
+    before, after = [reply("", 1, 2, 3, 4)], [reply("", 1, 9, 9)]
+    assert agreement(before, after, [[0.9, 0.01, 0.9, 0.9]], 0.1) == 1.0
+    assert agreement(before, after, [[0.9, 0.9, 0.01, 0.9]], 0.1) == 0.5
+    assert agreement(before, after, [[0.01, 0.9, 0.9, 0.9]], 0.1) is None
+    assert agreement(before, after, [[0.9] * 4], 0.1) == agreement(before, after) == 0.25
+
+
+def test_the_lead_is_that_over_the_next_likeliest_token(loaded: Loaded) -> None:
+    messages = (Message(role="user", content="Who is it?"),)
+    (said,) = reply_to_all(loaded.model, loaded.tokenizer, [messages], max_new_tokens=4)
+    leads = leads_of(loaded, messages, said)
+    prompt = render(loaded.tokenizer, messages, add_generation_prompt=True).ids
+    for number, id in enumerate(said.ids):
+        with torch.no_grad():
+            logits_V = loaded.model(torch.tensor([[*prompt, *said.ids[:number]]]))[0, -1]
+        shares = logits_V.softmax(-1).sort(descending=True)
+        assert int(shares.indices[0]) == id
+        assert leads[number] == pytest.approx(float(shares.values[0] - shares.values[1]), abs=1e-4)
 
 
 def test_tool_calls_must_still_run_and_answers_end() -> None:

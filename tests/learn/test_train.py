@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Callable
 
@@ -13,7 +12,7 @@ from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import IGNORE, Conversation, Document, Message
 from nanohydra.learn.anchors import Anchors, read_records
-from nanohydra.learn.config import LearnConfig
+from nanohydra.learn.config import AdapterTrainConfig, LearnConfig
 from nanohydra.learn.near_misses import PLAIN, change_name, near_misses
 from nanohydra.learn.replies import reply_to_all
 from nanohydra.learn.samples import Mixture, Sample, encode_item, encode_record, pack
@@ -31,6 +30,15 @@ ANCHORS = (
         )
     ),
 )
+
+
+NO_ANCHORS = Anchors([], torch.zeros(0, 32))
+
+
+def held_to(loaded: Loaded) -> Anchors:
+    """The two anchors, every token of them."""
+    encoded = [encode_record(loaded.tokenizer, r, 48, whole=True) for r in ANCHORS]
+    return Anchors.of(loaded.model, encoded)
 
 
 def sample(*ids: int, place: int = -1, first: int = 1) -> Sample:
@@ -77,7 +85,7 @@ def test_the_mixture_draws_all_before_any_again_and_keeps_its_shares() -> None:
 
 def test_divergence_is_zero_for_the_base_and_its_gradient_too(loaded: Loaded) -> None:
     model = loaded.model
-    anchors = Anchors(model, [encode_record(loaded.tokenizer, r, 48) for r in ANCHORS])
+    anchors = held_to(loaded)
     rows = pack([anchors.samples])
     attached = attach(model, LearnConfig().lora)
     batch = rows.batch
@@ -94,10 +102,22 @@ def test_divergence_is_zero_for_the_base_and_its_gradient_too(loaded: Loaded) ->
     assert anchors.divergence(model, x_BTD, torch.full_like(rows.places_BT, -1)) is None
 
 
+def test_joined_anchors_keep_what_the_base_said(loaded: Loaded) -> None:
+    both = held_to(loaded)
+    encoded = [encode_record(loaded.tokenizer, r, 48, whole=True) for r in ANCHORS]
+    joined = Anchors.of(loaded.model, encoded[:1]).joined(Anchors.of(loaded.model, encoded[1:]))
+    for anchors in (both, joined):
+        for each in anchors.samples:
+            with torch.no_grad():
+                x_BTD = loaded.model.hidden(torch.tensor([each.ids[:-1]]))
+            here = anchors.hidden_ND[each.place : each.place + each.num_targets]
+            torch.testing.assert_close(here, x_BTD[0], rtol=1e-4, atol=1e-5)
+
+
 def test_divergence_is_the_mean_of_kl_over_tokens(loaded: Loaded) -> None:
     model = loaded.model
-    anchors = Anchors(model, [encode_record(loaded.tokenizer, ANCHORS[0], 48)])
-    (held,) = anchors.samples
+    anchors = held_to(loaded)
+    held = max(anchors.samples, key=lambda s: s.place)
     rows = pack([[held]])
     ids_BT = rows.batch.ids_BT
     with torch.no_grad():
@@ -118,7 +138,7 @@ def test_training_recalls_a_fact_and_leaves_the_base_alone(
     seen: list[float] = []
     study = Study(items=lesson_items())
     trained = train_adapter(
-        loaded, study, [], ANCHORS, config, on_progress=lambda share, _: seen.append(share)
+        loaded, study, [], held_to(loaded), config, on_progress=lambda share, _: seen.append(share)
     )
     assert exact_hash(loaded.model) == before
     assert not any("lora" in name for name, _ in loaded.model.named_parameters())
@@ -138,9 +158,9 @@ def test_training_is_the_same_for_the_same_seed_and_leaves_the_random_state(
 ) -> None:
     study, config = Study(items=lesson_items(("train",))), settings()
     states = torch.get_rng_state(), random.getstate()
-    first = train_adapter(loaded, study, [], ANCHORS, config)
+    first = train_adapter(loaded, study, [], held_to(loaded), config)
     assert torch.equal(torch.get_rng_state(), states[0]) and random.getstate() == states[1]
-    second = train_adapter(loaded, study, [], ANCHORS, config)
+    second = train_adapter(loaded, study, [], held_to(loaded), config)
     assert first.weights.id == second.weights.id
     assert first.metrics["steps"] == 3  # without development items the cap ends it
 
@@ -151,7 +171,7 @@ def test_replay_is_learned_too(
     config = settings("--train.max_steps=120", "--train.lr=0.01", "--mixture.replay=0.4")
     old = make_item("Where is the key?", "In May", "May", lesson="old")
     new = make_item("What is it?", "Heron", "Heron")
-    trained = train_adapter(loaded, Study(items=(new,)), [old], (), config)
+    trained = train_adapter(loaded, Study(items=(new,)), [old], NO_ANCHORS, config)
     attached = attach_weights(loaded.model, trained.weights)
     replies = reply_to_all(
         loaded.model, loaded.tokenizer, [old.messages, new.messages], max_new_tokens=8
@@ -164,7 +184,7 @@ def test_training_stops_when_told(loaded: Loaded, settings: Settings, lesson_ite
     answers = iter([False, True])
     with pytest.raises(Stopped):
         train_adapter(
-            loaded, Study(items=lesson_items()), [], (), settings(),
+            loaded, Study(items=lesson_items()), [], NO_ANCHORS, settings(),
             should_stop=lambda: next(answers),
         )  # fmt: skip
     assert not any("lora" in name for name, _ in loaded.model.named_parameters())
@@ -174,7 +194,7 @@ def test_training_ends_at_its_time_cap(
     loaded: Loaded, settings: Settings, lesson_items: Items
 ) -> None:
     config = settings("--train.max_steps=100000", "--train.max_seconds=0.05")
-    trained = train_adapter(loaded, Study(items=lesson_items(("train",))), [], (), config)
+    trained = train_adapter(loaded, Study(items=lesson_items(("train",))), [], NO_ANCHORS, config)
     assert 1 <= trained.metrics["steps"] < 100
 
 
@@ -182,7 +202,7 @@ def test_nothing_to_train_on_is_a_users_mistake(
     loaded: Loaded, settings: Settings, lesson_items: Items
 ) -> None:
     with pytest.raises(UserError, match="nothing to train on"):
-        train_adapter(loaded, Study(items=lesson_items(("dev",))), [], (), settings())
+        train_adapter(loaded, Study(items=lesson_items(("dev",))), [], NO_ANCHORS, settings())
 
 
 def test_predicting_every_token_is_what_greedy_decoding_says(
@@ -232,13 +252,10 @@ def test_anchors_of_both_sides_share_no_text() -> None:
     assert len(sides[0]) > 50 and not sides[0] & sides[1]
 
 
-def test_the_rate_rises_stays_or_falls() -> None:
-    config = LearnConfig().train
-    assert rate_factor(config, 1) == 1 / config.warmup_steps
-    assert rate_factor(config, 100) == 1.0
-    falling = copy.copy(config)
-    object.__setattr__(falling, "decay", "linear")
-    assert rate_factor(falling, config.max_steps) == pytest.approx(1 / config.max_steps)
+def test_the_rate_rises_stays_and_falls_at_the_end() -> None:
+    config = LearnConfig(train=AdapterTrainConfig(warmup_steps=4, settle_steps=3)).train
+    factors = [rate_factor(config, step, 10) for step in range(1, 11)]
+    assert factors == [0.25, 0.5, 0.75, 1, 1, 1, 1, 0.75, 0.5, 0.25]
 
 
 @pytest.mark.parametrize(
