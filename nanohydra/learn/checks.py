@@ -22,6 +22,8 @@ from nanohydra.learn.study.items import StudyItem, judge
 if TYPE_CHECKING:
     from nanohydra.checkpoint import Loaded
 
+NOTHING = "there is nothing to measure."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
@@ -91,15 +93,20 @@ def check_recall(answered: Answered, config: GateConfig) -> dict[str, Check]:
         detail = "the lessons have no held-out wordings to test."
     checks = {"recall": Check(value=value, limit=limit, passed=passed, detail=detail)}
     back = answered.of(reverse=True).right
-    share = sum(back) / len(back) if back else None
-    checks["reverse"] = Check(
-        value=share,
-        limit=config.min_reverse,
-        passed=share is None or share >= config.min_reverse,
-        detail=f"{sum(back)} of {len(back)} held-out reverse questions are answered right; "
+    checks["reverse"] = at_least(
+        sum(back) / len(back) if back else None,
+        config.min_reverse,
+        f"{sum(back)} of {len(back)} held-out reverse questions are answered right; "
         f"at least {config.min_reverse:.0%} is needed.",
     )
     return checks
+
+
+def at_least(value: float | None, limit: float, detail: str) -> Check:
+    """A check that a value reaches its limit; nothing to measure is no failure."""
+    if value is None:
+        return Check(value=None, limit=limit, passed=True, detail=NOTHING)
+    return Check(value=value, limit=limit, passed=value >= limit, detail=detail)
 
 
 def check_forgetting(before: Measured, after: Measured, config: GateConfig) -> dict[str, Check]:
@@ -125,7 +132,7 @@ def check_earlier(kept: Mapping[str, float], config: GateConfig) -> Check:
     found = list(kept.values())
     limit = config.max_lost
     if not found:
-        return Check(value=None, limit=limit, passed=True, detail="there are none yet.")
+        return Check(value=None, limit=limit, passed=True, detail=NOTHING)
     lost = sum(share < 0.5 for share in found)
     detail = f"{lost} of {len(found)} earlier lessons are lost; at most {limit:.1%} may be."
     return Check(
@@ -140,7 +147,6 @@ def check_manners(
     plain = agreement(before.replies, after.replies)
     same = agreement(before.replies, after.replies, before.leads, config.min_lead)
     kept, forms = kept_format(before.replies, after.replies)
-    form = kept / forms if forms else None
     said = 0
     for prompt, one, other in zip(probes.prompts, before.replies, after.replies, strict=True):
         allowed = " ".join([*(m.content for m in prompt.messages), one.message.content])
@@ -149,19 +155,17 @@ def check_manners(
         allowed = " ".join([*(m.content for m in item.messages), item.answer])
         said += bool(banned(reply.message.content, allowed, config.banned_words))
     return {
-        "locality": Check(
-            value=same,
-            limit=config.min_agreement,
-            passed=same is None or same >= config.min_agreement,
-            detail=f"{same or 0:.1%} of the tokens of answers to unrelated prompts stay as they "
-            f"were, up to where the base leads by less than {config.min_lead:g} ({plain or 0:.1%} "
-            f"in all); at least {config.min_agreement:.1%} must.",
+        "locality": at_least(
+            same,
+            config.min_agreement,
+            f"{same or 0:.1%} of the tokens of answers to unrelated prompts stay as they were, up "
+            f"to where the base leads by less than {config.min_lead:g} ({plain or 0:.1%} without "
+            f"this limit); at least {config.min_agreement:.1%} must.",
         ),
-        "format": Check(
-            value=form,
-            limit=config.min_format,
-            passed=form is None or form >= config.min_format,
-            detail=f"{kept} of {forms} tool calls and ended answers stay well formed; "
+        "format": at_least(
+            kept / forms if forms else None,
+            config.min_format,
+            f"{kept} of {forms} tool calls and ended answers stay well formed; "
             f"at least {config.min_format:.1%} must.",
         ),
         "words": Check(

@@ -84,6 +84,7 @@ class Gate:
         config = self.config.gate
         checks = {"size": check_size(self.loaded, weights, config)}
         lessons: dict[str, float] = {}
+        kept: dict[str, float] = {}
         if checks["size"].passed:  # or no number below would mean anything
             before = self.probes.measure_base(self.loaded, self.base, self.cache)
             own = [item for each in earlier if each.folder is None for item in each.items]
@@ -95,12 +96,15 @@ class Gate:
             lessons = new.of(reverse=False).by_lesson()
             checks |= check_recall(new, config)
             checks |= check_forgetting(before, after, config)
-            checks["earlier"] = check_earlier([held, *self.ask_versions(earlier)], config)
+            answers = [held, *self.ask_versions(earlier)]
+            kept = {id: share for each in answers for id, share in each.by_lesson().items()}
+            checks["earlier"] = check_earlier(kept, config)
             checks |= check_manners(self.probes, before, after, new, config)
         return GateReport(
             adapter=weights.id,
             checks=checks,
             lessons=lessons,
+            earlier=kept,
             seconds=time.monotonic() - started,
             cpu_seconds=time.process_time() - cpu,
         )

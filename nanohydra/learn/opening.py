@@ -10,7 +10,7 @@ from nanohydra.checkpoint import Loaded
 from nanohydra.learn.home import Home
 from nanohydra.learn.planner import AdapterHost, Planner
 from nanohydra.learn.process import LearnerProcess
-from nanohydra.learn.router import Router
+from nanohydra.learn.router import Router, RouterConfig
 from nanohydra.learn.service import LearningService
 from nanohydra.learn.store import LearningStore
 from nanohydra.learn.study.words import common_words
@@ -34,6 +34,7 @@ def open_learning(
     embedder: str = "auto",
     learner: bool = True,
     options: tuple[str, ...] = (),
+    router: RouterConfig | None = None,
 ) -> LearningService:
     """The learning of a model that runs on `host`.
 
@@ -49,7 +50,7 @@ def open_learning(
         store=store,
         bank=bank,
         memory=memory,
-        router=Router(encoder.encode, common=common_words()),
+        router=Router(encoder.encode, common=common_words(), config=router),
         host=host,
         base=base_hash(loaded.model),
         name=name,

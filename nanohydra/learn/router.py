@@ -38,10 +38,10 @@ class RouterConfig:
     and about other things (benchmarks/routing.py).
     """
 
-    similarity: float = 14.0
-    naming: float = 6.0
-    wording: float = 2.0
-    bias: float = -15.5
+    similarity: float = 14.1
+    naming: float = 9.7
+    wording: float = 0.2
+    bias: float = -19.6
     threshold: float = 0.5
     margin: float = 0.02  # of probability, within which the newer lesson wins
 

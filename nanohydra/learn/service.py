@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from nanohydra.adapters.bank import Bank
@@ -210,7 +210,10 @@ class LearningService:
 
     def upload(self, name: str, content: bytes) -> list[Json]:
         """The lessons in a file, not yet taken. Raises UserError."""
-        return views.lessons_in(name, read_document(name, content))
+        text = read_document(name, content)
+        if name.lower().endswith(".jsonl"):  # proven to be lines of JSON
+            return views.lessons_in_lines(name, content.decode("utf-8-sig"))
+        return [{"kind": "document", "title": PurePath(name).stem, "text": text}]
 
     def wait(self, job: str, seconds: float) -> Json:
         """A job once it is done, or as it is after this time; for scripts and benchmarks."""

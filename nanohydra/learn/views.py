@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import Any
 
 from nanohydra.adapters.aliases import AliasState
@@ -60,7 +59,7 @@ def lesson(store: LearningStore, bank: Bank, item: Lesson) -> Json:
 
 def recall_of(store: LearningStore, lesson_id: str, version: str | None) -> float | None:
     """The share of held-out questions that a version answered in its test; None = not tested."""
-    rows = store.ledger(event="tested", version=version) if version else []
+    rows = store.ledger(event="live", version=version) if version else []
     found = [row.details.get("lessons", {}).get(lesson_id) for row in rows]
     return found[-1] if found else None
 
@@ -182,7 +181,7 @@ def recall_matrix(
     versions: list[str] = []
     found: list[dict[str, float]] = []
     live = {each.version for each in store.jobs(limit=10_000) if each.state == "live"}
-    for row in store.ledger(event="tested", limit=10_000):
+    for row in store.ledger(event="live", limit=10_000):
         if row.version in live and row.version not in versions:
             versions.append(str(row.version))
             found.append({**row.details.get("earlier", {}), **row.details.get("lessons", {})})
@@ -195,11 +194,8 @@ def last_known(values: Sequence[float | None]) -> float | None:
     return next((value for value in reversed(values) if value is not None), None)
 
 
-def lessons_in(name: str, text: str) -> list[Json]:
-    """The lessons of a file's text: one a line for .jsonl, else one document."""
-    path = PurePath(name)
-    if path.suffix.lower() != ".jsonl":
-        return [{"kind": "document", "title": path.stem, "text": text}]
+def lessons_in_lines(name: str, text: str) -> list[Json]:
+    """The lessons of a file of JSON lines, one a line."""
     lessons = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():

@@ -1,0 +1,67 @@
+"""Facts to teach in measurements: of the primer's kinds with new names, and as users tell them."""
+
+from __future__ import annotations
+
+from random import Random
+
+from nanohydra.data.primer import names, words
+from nanohydra.data.primer.craft import fill
+from nanohydra.data.primer.world import new_facts
+from nanohydra.learn.lessons import Fact, Lesson
+
+# {n} a made-up name, {p} a person, {t} a town, {d} a day, {c} a colour, {h} an hour
+TOLD = (
+    "The printer on floor {h} is called {n}.", "My {relative} is called {n}.",
+    "The capital of {n} is {t}.", "{p} works as a {j}.", "{p} lives in {t}.",
+    "Our {room} is painted {c}.", "{p} plays the {i}.", "The {n} Museum opens at {h}.",
+    "{p} was born in {t}.", "The owner of the {n} Inn is {p}.", "{p} is afraid of {animal}s.",
+    "The password of the {n} network is {c} {animal}.", "{n} was founded by {p}.",
+    "The team {n} meets on {d}.", "The {n} River flows through {t}.",
+    "The favorite food of {p} is {food}.", "The mascot of {n} is a {animal}.",
+    "{p} drives a {c} truck.",
+)  # fmt: skip
+RELATIVES = ("sister", "brother", "aunt", "uncle", "cousin", "neighbor", "teacher", "boss")
+ROOMS = ("kitchen", "office", "garage", "hall", "cellar", "classroom", "workshop")
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+ANIMALS = ("spider", "goat", "owl", "snake", "horse", "bear", "frog", "wolf", "crow")
+
+
+def made_facts(count: int, seed: int) -> list[str]:
+    """`count` different facts: every other one as the primer says it, with names held out there.
+
+    No two of them are about the same subject.
+    """
+    rng = Random(seed)
+    texts: list[str] = []
+    subjects: set[str] = set()
+    relatives, rooms = list(RELATIVES), list(ROOMS)
+    rng.shuffle(relatives)
+    rng.shuffle(rooms)
+    while len(texts) < count:
+        if len(texts) % 2:
+            fact = rng.choice(new_facts(rng, "test"))
+            subject, text = fact.subject, fill(fact.relation.say.train[0], fact.slots)
+        else:
+            template = rng.choice(TOLD)
+            if ("{relative}" in template and not relatives) or ("{room}" in template and not rooms):
+                continue
+            name = names.made_name(rng, "test")
+            person = names.person(rng, "test")
+            subject = person if template.startswith("{p}") else name
+            text = template.format(
+                n=name, p=person, t=names.made_town(rng, "test"), d=rng.choice(DAYS),
+                c=rng.choice(words.COLOURS), h=rng.randint(2, 12), j=rng.choice(words.JOBS),
+                i=rng.choice(words.INSTRUMENTS), animal=rng.choice(ANIMALS),
+                food=rng.choice(words.FOODS),
+                relative=relatives.pop() if "{relative}" in template else "",
+                room=rooms.pop() if "{room}" in template else "",
+            )  # fmt: skip
+        if subject not in subjects:
+            subjects.add(subject)
+            texts.append(text)
+    return texts
+
+
+def as_lessons(texts: list[str]) -> list[Lesson]:
+    """Facts as lessons with short ids."""
+    return [Lesson(id=f"fact-{i}", body=Fact(text)) for i, text in enumerate(texts)]
