@@ -19,6 +19,7 @@ from nanohydra.core.errors import UserError
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 10.0
+SCRUB_MILLISECONDS = 250  # wait for readers of the old state; else the next one scrubs
 
 METADATA = sa.MetaData()
 SETTINGS = sa.Table(
@@ -130,7 +131,10 @@ class Database:
         with self.write() as connection:
             connection.exec_driver_sql("INSERT INTO memory_words(memory_words) VALUES('optimize')")
         with self._explained(), contextlib.closing(self._engine.raw_connection()) as raw:
-            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor = raw.cursor()
+            cursor.execute(f"PRAGMA busy_timeout = {SCRUB_MILLISECONDS}")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_SECONDS)}")
 
     @contextlib.contextmanager
     def _transaction(self, begin: str) -> Iterator[sa.Connection]:

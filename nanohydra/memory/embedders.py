@@ -38,6 +38,13 @@ class Embedder(Protocol):
         """
         ...
 
+    def is_common(self, word: str) -> bool:
+        """Whether a word in small letters is one that texts use; a made-up name is not.
+
+        True for every word if the embedder cannot tell.
+        """
+        ...
+
 
 EMBEDDERS = Table(
     "embedder",

@@ -42,6 +42,10 @@ class Hashing:
                 vector[0] = 1.0
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
+    def is_common(self, word: str) -> bool:
+        """Always: without a vocabulary there is no telling."""
+        return True
+
 
 def _grams(word: str) -> Iterator[tuple[str, float]]:
     """A word and its n-grams with marks at its ends; the weights do not grow with its length."""

@@ -47,11 +47,16 @@ class MemoryConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A passage that was considered, with what speaks for it. order: the fused score."""
+    """A passage that was considered, with what speaks for it.
+
+    order: the fused score. by_words, by_meaning: its place in either ranking, from 1, or None.
+    """
 
     row: catalog.Row
     evidence: Evidence
     order: float
+    by_words: int | None
+    by_meaning: int | None
 
 
 class Memory:
@@ -129,7 +134,7 @@ class Memory:
         query = clean_text(query)[-MAX_QUERY:].strip()
         if not query:
             return []
-        words = query_words(query)
+        words = query_words(query, self.embedder.is_common)
         vector = self.embedder.encode([query])[0]
         wanted = self.config.candidates
         with self._database.read() as connection:
@@ -141,8 +146,16 @@ class Memory:
         near = self._indexes.similarities(owner, list(rows), vector)
         evidence = {id: evidence_of(id, near.get(id), statistics, total) for id in rows}
         rare = sorted((i for i in rows if evidence[i].rare), key=lambda i: -evidence[i].rare)
-        scores = fuse([by_words, [i for i, _ in nearest], rare])
-        found = [Candidate(row=rows[i], evidence=evidence[i], order=scores[i]) for i in rows]
+        by_meaning = [id for id, _ in nearest]
+        scores = fuse([by_words, by_meaning, rare])
+        places = [{id: place for place, id in enumerate(r, 1)} for r in (by_words, by_meaning)]
+        found = [
+            Candidate(
+                row=row, evidence=evidence[id], order=scores[id],
+                by_words=places[0].get(id), by_meaning=places[1].get(id),
+            )
+            for id, row in rows.items()
+        ]  # fmt: skip
         return sorted(found, key=lambda c: (-c.order, -c.row.id))  # the newer one of equals
 
     def sources(self, owner: str) -> list[SourceInfo]:

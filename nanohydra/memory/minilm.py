@@ -58,6 +58,11 @@ class MiniLM:
             vectors[batch] = self._run([rows[i] for i in batch])
         return vectors
 
+    def is_common(self, word: str) -> bool:
+        """Whether it is one of the vocabulary's whole words, those most frequent in English."""
+        normal = self._tokenizer.normalizer.normalize_str(word)
+        return self._tokenizer.token_to_id(normal) is not None
+
     @torch.inference_mode()
     def _run(self, rows: list[list[int]]) -> Vectors:
         """Rows of ids to unit vectors."""

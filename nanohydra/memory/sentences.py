@@ -42,3 +42,7 @@ class SentenceTransformers:
             list(texts), normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
         )
         return np.asarray(vectors, dtype=np.float32)
+
+    def is_common(self, word: str) -> bool:
+        """Whether it is a single token of the model's vocabulary."""
+        return len(self._model.tokenizer.tokenize(word)) == 1

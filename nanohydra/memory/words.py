@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 MAX_WORDS = 48
@@ -20,7 +21,7 @@ PLAIN = frozenset(
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a query. name: it is written as a name or a number is ("Tivara", "B12")."""
+    """A word of a query. name: it is written as a name or a number is, or it is no common word."""
 
     text: str
     name: bool
@@ -31,10 +32,11 @@ class Word:
         return f'"{self.text}"'
 
 
-def query_words(query: str) -> list[Word]:
+def query_words(query: str, is_common: Callable[[str], bool] = lambda _: True) -> list[Word]:
     """The distinct words of a query that are not plain, at most MAX_WORDS; all, if all are plain.
 
-    A capital letter makes a name, but not at the beginning of a sentence.
+    A digit makes a name, a capital letter too, but not at the beginning of a sentence; and so does
+    not being common, as most people type names in small letters.
     """
     found: dict[str, Word] = {}
     plain: dict[str, Word] = {}
@@ -49,6 +51,7 @@ def query_words(query: str) -> list[Word]:
         )
         first = False
         key = text.lower()
+        name = name or not is_common(key)
         target = plain if key in PLAIN else found
         if key not in target or (name and not target[key].name):
             target[key] = Word(key.replace("’", "'"), name)

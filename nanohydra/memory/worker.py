@@ -52,11 +52,12 @@ class EmbeddingWorker:
     def work_for(self, source_id: str, seconds: float) -> None:
         """Embed the source's passages in the caller's thread, at least one batch, then wake."""
         deadline = time.monotonic() + seconds
+        last = 0
         query = self._missing().where(PASSAGES.c.source_id == source_id)
-        while self._embed(query):
-            if time.monotonic() > deadline:
-                self.wake()
-                return
+        while (last := self._embed(query, last)) and time.monotonic() < deadline:
+            pass
+        if last:
+            self.wake()
 
     def _missing(self) -> sa.Select[tuple[int, str, str]]:
         done = sa.select(EMBEDDINGS.c.passage_id).where(
@@ -67,9 +68,11 @@ class EmbeddingWorker:
         return sa.select(*columns).where(~done.exists()).order_by(PASSAGES.c.id)
 
     def _run(self) -> None:
+        last = 0  # passages up to here are done: looking at them for every batch would add up
         while not self._closing.is_set():
             try:
-                if not self._embed(self._missing()) and self._is_over():
+                last = self._embed(self._missing(), last)
+                if not last and self._is_over():
                     return
             except UserError as error:  # locked for long, or the disk is full: that may pass
                 log.warning("embedding goes on in %g s: %s", RETRY_SECONDS, error)
@@ -82,16 +85,20 @@ class EmbeddingWorker:
                 self._thread = None
             return self._thread is None
 
-    def _embed(self, query: sa.Select[tuple[int, str, str]]) -> bool:
-        """Embed and store the first batch of the query's passages; False if there are none."""
+    def _embed(self, query: sa.Select[tuple[int, str, str]], last: int) -> int:
+        """Embed and store the query's first batch after passage `last`.
+
+        Returns the last passage of the batch, 0 if there was none.
+        """
         with self._database.read() as connection:
-            rows = connection.execute(query.limit(self._batch)).all()
+            query = query.where(PASSAGES.c.id > last).limit(self._batch)
+            rows = connection.execute(query).all()
         if not rows:
-            return False
+            return 0
         vectors = self._embedder.encode([embedded_text(row.title, row.text) for row in rows])
         by_id = dict(zip((row.id for row in rows), vectors, strict=True))
         with self._database.write() as connection:
             still_there = sa.select(PASSAGES.c.id).where(PASSAGES.c.id.in_(by_id))
             ids = connection.scalars(still_there).all()
             insert_embeddings(connection, self._embedder.name, ids, (by_id[id] for id in ids))
-        return True
+        return int(rows[-1].id)

@@ -121,6 +121,9 @@ class Slow:
             self.go.wait(20)
         return self.inner.encode(texts)
 
+    def is_common(self, word: str) -> bool:
+        return self.inner.is_common(word)
+
 
 def wait_until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
