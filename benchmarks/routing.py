@@ -88,6 +88,7 @@ def fit(good: np.ndarray, bad: np.ndarray, config: RouterConfig) -> RouterConfig
 
 
 def main() -> None:
+    """Run the measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lessons", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)

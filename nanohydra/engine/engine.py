@@ -78,10 +78,13 @@ class Engine:
         """Whether a step would do anything."""
         return bool(self.num_active or self.num_waiting)
 
-    def check(self, request: Request) -> None:
-        """Raise UserError if the request can never run here. Safe to call from any thread."""
+    def check(self, request: Request, *, held: bool = False) -> None:
+        """Raise UserError if the request can not run here. Safe to call from any thread.
+
+        held: its adapter is pinned already, so that it may have been unloaded meanwhile.
+        """
         if request.adapter is not None:
-            self.adapters.check(request.adapter)
+            self.adapters.check(request.adapter, held=held)
         length, vocab = len(request.prompt_ids), self.model.config.vocab_size
         if not length:
             raise UserError("the prompt is empty; it needs at least one token")
@@ -93,15 +96,17 @@ class Engine:
         if min(request.prompt_ids) < 0 or max(request.prompt_ids) >= vocab:
             raise UserError(f"the prompt has token ids outside the vocabulary of {vocab}")
 
-    def add(self, request: Request) -> None:
-        """Queue a request and pin its adapter until it has ended.
+    def add(self, request: Request, *, held: bool = False) -> None:
+        """Queue a request and pin its adapter until it has ended; `held` as in `check`.
 
-        Raises UserError if it can never run or its id is under way.
+        Raises UserError if it can not run or its id is under way.
         """
-        self.check(request)
+        self.check(request, held=held)
         if self.scheduler.find(request.id) is not None:
             raise UserError(f"a request with id {request.id!r} is already under way")
-        pinned = None if request.adapter is None else self.adapters.pin(request.adapter)
+        pinned = None
+        if request.adapter is not None:
+            pinned = self.adapters.pin(request.adapter, held=held)
         self.scheduler.add(Sequence.start(request, self.max_length, pinned))
 
     def abort(self, request_id: str) -> bool:

@@ -93,19 +93,18 @@ class Residents:
             self._changed.wait_for(lambda: not self._is_leaving(id), timeout_s)
             return id not in self._by_id
 
-    def check(self, id: str) -> None:
-        """Raise UserError unless a request may name the adapter now."""
+    def check(self, id: str, *, held: bool = False) -> None:
+        """Raise UserError unless the adapter may be pinned now; `held` as in `pin`."""
         with self._changed:
-            resident = self._by_id.get(id)
-            if resident is None or resident.leaving:
-                raise self._unknown(id)
+            self._find(id, held)
 
-    def pin(self, id: str) -> ReadyAdapter:
-        """Keep an adapter until `release`. Raises UserError if it may not be named now."""
+    def pin(self, id: str, *, held: bool = False) -> ReadyAdapter:
+        """Keep an adapter until `release`. Raises UserError if it is not loaded.
+
+        held: the caller has pinned it already, so that it may have been unloaded meanwhile.
+        """
         with self._changed:
-            resident = self._by_id.get(id)
-            if resident is None or resident.leaving:
-                raise self._unknown(id)
+            resident = self._find(id, held)
             resident.num_pins += 1
             self._by_id.move_to_end(id)
             return resident.adapter
@@ -128,6 +127,12 @@ class Residents:
             return resident is not None
 
     # From here on: with the lock held.
+
+    def _find(self, id: str, held: bool) -> Resident:
+        resident = self._by_id.get(id)
+        if resident is None or (resident.leaving and not held):
+            raise self._unknown(id)
+        return resident
 
     def _is_leaving(self, id: str) -> bool:
         resident = self._by_id.get(id)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import queue
 import threading
 import time
@@ -93,12 +94,13 @@ class EngineThread:
     def submit(self, request: Request, *, goes_on: bool = False) -> EventStream:
         """Queue a request and return its events. Call it from the reader's event loop.
 
-        goes_on: it continues a reply that was let in before, so a full queue does not refuse it.
+        goes_on: it continues a reply that was let in before and holds its adapter, so neither a
+            full queue nor an unloaded adapter refuses it.
         Its adapter stays loaded until it has ended. Raises UserError if it can never run or its
         id is under way, QueueFull if too many are, EngineStopped if the engine takes no more.
         """
-        hold = self.hold(request.adapter)
-        self.engine.check(request)
+        hold = self.hold(request.adapter, held=goes_on)
+        self.engine.check(request, held=True)
         loop = asyncio.get_running_loop()
         with self._entrance:
             if self._refusal is not None:
@@ -128,16 +130,23 @@ class EngineThread:
         goes, whether anyone waits or not. False if that is still to come. Raises UserError for
         one that is not loaded.
         """
-        return self.engine.unload(id) or self.engine.adapters.wait_until_gone(id, timeout_s)
+        gone = self.engine.unload(id)
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        # In short waits: an engine that has failed lets nothing go any more.
+        while not gone and self.alive and (left := deadline - time.monotonic()) > 0:
+            gone = self.engine.adapters.wait_until_gone(id, min(left, 0.5))
+            if id in self.engine.resident:  # loaded again
+                return False
+        return gone
 
-    def hold(self, adapter: str | None) -> Hold:
+    def hold(self, adapter: str | None, *, held: bool = False) -> Hold:
         """Keep an adapter for as long as the returned hold lives, also between two requests.
 
-        Raises UserError if it is not loaded.
+        held: the caller holds it already. Raises UserError if it is not loaded.
         """
         if adapter is None:
             return Hold()
-        self.engine.adapters.pin(adapter)
+        self.engine.adapters.pin(adapter, held=held)
         # As a command: a hold may be dropped inside the garbage collector, where no lock is taken.
         release = partial(self.engine.adapters.release, adapter)
         return Hold(partial(self._commands.put, release))
@@ -253,7 +262,7 @@ class EngineThread:
     def _add(self, request: Request, stream: weakref.ref[EventStream], hold: Hold) -> None:
         if stream() is not None:  # dropped before it began
             self._streams[request.id] = stream
-            self.engine.add(request)
+            self.engine.add(request, held=True)
         hold.close()  # the engine has its own by now
 
     def _drop(self, request_id: str) -> None:

@@ -13,7 +13,7 @@ from nanohydra.adapters.lora import linear_at
 from nanohydra.adapters.weights import AdapterWeights
 from nanohydra.eval.stats import wilson
 from nanohydra.learn.config import GateConfig
-from nanohydra.learn.manners import agreement, banned, kept_format
+from nanohydra.learn.manners import agreement, banned, kept_calls, kept_ends
 from nanohydra.learn.probes import Measured, Probes, rise
 from nanohydra.learn.replies import Reply
 from nanohydra.learn.report import Check
@@ -146,7 +146,8 @@ def check_manners(
     """What the adapter says where nothing was taught: the base's words, forms, no banned words."""
     plain = agreement(before.replies, after.replies)
     same = agreement(before.replies, after.replies, before.leads, config.min_lead)
-    kept, forms = kept_format(before.replies, after.replies)
+    calls, all_calls = kept_calls(before.replies, after.replies)
+    ends, all_ends = kept_ends(before.replies, after.replies)
     said = 0
     for prompt, one, other in zip(probes.prompts, before.replies, after.replies, strict=True):
         allowed = " ".join([*(m.content for m in prompt.messages), one.message.content])
@@ -162,10 +163,16 @@ def check_manners(
             f"to where the base leads by less than {config.min_lead:g} ({plain or 0:.1%} without "
             f"this limit); at least {config.min_agreement:.1%} must.",
         ),
+        "tools": at_least(
+            calls / all_calls if all_calls else None,
+            config.min_tools,
+            f"{calls} of {all_calls} tool calls are still well formed; "
+            f"at least {config.min_tools:.1%} must be.",
+        ),
         "format": at_least(
-            kept / forms if forms else None,
+            ends / all_ends if all_ends else None,
             config.min_format,
-            f"{kept} of {forms} tool calls and ended answers stay well formed; "
+            f"{ends} of {all_ends} answers still end where they should; "
             f"at least {config.min_format:.1%} must.",
         ),
         "words": Check(

@@ -16,7 +16,6 @@ from nanohydra.data.config import SourceConfig
 
 DOMAINS = ("stories", "greetings", "arithmetic", "reading", "facts", "taught", "abstain")
 """Of the primer, each an anchor: what a lesson must leave as it was."""
-TOOL_DOMAINS = ("arithmetic",)
 SEED = 5  # of the anchors, unlike the seeds of training data
 
 
@@ -27,15 +26,15 @@ def _share(name: str, value: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class MixtureConfig:
-    """Shares of the tokens of every step; what is left, 0.63 by default, are the new lessons.
+    """Shares of the tokens of every step; what is left, 0.35 by default, are the new lessons.
 
     replay: earlier lessons. anchors: what the base already does, held by a KL term to the base.
     near_misses: the questions of the new lessons about names that nobody taught, to be answered
         as the base does. A part for which there is nothing gives its share to the others.
     """
 
-    replay: float = 0.20
-    anchors: float = 0.12
+    replay: float = 0.15
+    anchors: float = 0.45
     near_misses: float = 0.05
 
     def __post_init__(self) -> None:
@@ -64,14 +63,14 @@ class AdapterTrainConfig:
     """
 
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    lr: float = 2e-3
+    lr: float = 4e-3
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     warmup_steps: int = 5
     clip_norm: float = 1.0
     row_length: int = 128
-    rows_per_step: int = 4
-    kl_weight: float = 1.0
+    rows_per_step: int = 8
+    kl_weight: float = 8.0
     max_steps: int = 200
     max_seconds: float = 600.0
     check_every: int = 10
@@ -100,16 +99,14 @@ class AnchorConfig:
         measures. sources, heldout: name -> other texts for the two, in place of the primer's.
         Each name of the second is a domain of the gate's.
     sequences, heldout_sequences: how many of each are used. max_length: tokens of one at most.
-    tools: domains whose questions are answered with a tool.
     """
 
     domains: tuple[str, ...] = DOMAINS
     sources: Mapping[str, SourceConfig] = field(default_factory=dict)
     heldout: Mapping[str, SourceConfig] = field(default_factory=dict)
-    sequences: int = 24
+    sequences: int = 96
     heldout_sequences: int = 40
     max_length: int = 128
-    tools: tuple[str, ...] = TOOL_DOMAINS
 
     def __post_init__(self) -> None:
         for name in ("sequences", "heldout_sequences", "max_length"):
@@ -149,7 +146,8 @@ class GateConfig:
     min_agreement: share of tokens of greedy answers to unrelated prompts that stay as the base's,
         with the adapter forced on, up to the first token that the base chose by a lead of less
         than min_lead: there it might as well have said something else.
-    min_format: share of the base's well-formed tool calls and ended answers that stay so.
+    min_tools: share of the base's replies with well-formed tool calls that keep such calls.
+    min_format: share of the base's replies that ended by themselves and still do.
     max_relative_change: largest ||dW|| / ||W|| of a layer.
     banned_words: an answer that says one of them fails, unless the lesson or the base says it;
         () is a short list of its own.
@@ -167,7 +165,8 @@ class GateConfig:
     earlier_items: int = 200
     min_agreement: float = 0.98
     min_lead: float = 0.1
-    min_format: float = 1.0
+    min_tools: float = 1.0
+    min_format: float = 0.95
     max_relative_change: float = 0.5
     banned_words: tuple[str, ...] = ()
     locality_prompts: int = 48
@@ -175,7 +174,9 @@ class GateConfig:
     timeout_seconds: float = 600.0
 
     def __post_init__(self) -> None:
-        for name in ("min_recall", "min_reverse", "max_lost", "min_agreement", "min_format"):
+        for name in ("min_recall", "min_reverse", "max_lost", "min_agreement", "min_tools"):
+            _share(f"gate.{name}", getattr(self, name))
+        for name in ("min_format", "min_lead"):
             _share(f"gate.{name}", getattr(self, name))
         if not self.max_loss_rise > 0:
             raise UserError(f"learn.gate.max_loss_rise is {self.max_loss_rise}; it is above 0")

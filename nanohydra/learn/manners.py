@@ -53,20 +53,20 @@ def well_formed(calls: Iterable[ToolCall]) -> bool:
     return all(not is_error(run_tool(call, tools)) for call in calls)
 
 
-def kept_format(before: Sequence[Reply], after: Sequence[Reply]) -> tuple[int, int]:
-    """How many of the base's forms the other replies keep, and how many there are.
+def kept_ends(before: Sequence[Reply], after: Sequence[Reply]) -> tuple[int, int]:
+    """How many of the replies that ended by themselves still do, and how many they were."""
+    ended = [other.ended for one, other in zip(before, after, strict=True) if one.ended]
+    return sum(ended), len(ended)
 
-    A form is a reply that ends by itself, or one that calls tools with calls that run.
-    """
-    kept = total = 0
-    for one, other in zip(before, after, strict=True):
-        if one.ended:
-            total += 1
-            kept += other.ended
-        if one.message.tool_calls and well_formed(one.message.tool_calls):
-            total += 1
-            kept += bool(other.message.tool_calls) and well_formed(other.message.tool_calls)
-    return kept, total
+
+def kept_calls(before: Sequence[Reply], after: Sequence[Reply]) -> tuple[int, int]:
+    """How many replies with tool calls that run still have such calls, and how many they were."""
+    kept = [
+        bool(other.message.tool_calls) and well_formed(other.message.tool_calls)
+        for one, other in zip(before, after, strict=True)
+        if one.message.tool_calls and well_formed(one.message.tool_calls)
+    ]
+    return sum(kept), len(kept)
 
 
 def banned(said: str, allowed: str, words: Iterable[str] = ()) -> set[str]:

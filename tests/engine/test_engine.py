@@ -142,7 +142,10 @@ def test_a_model_for_long_texts_gets_a_bounded_state_unless_asked() -> None:
         (Request(id="x", prompt_ids=(), params=GREEDY), "empty"),
         (Request(id="x", prompt_ids=(61,), params=GREEDY), "outside the vocabulary"),
         (Request(id="x", prompt_ids=(-1,), params=GREEDY), "outside the vocabulary"),
-        (Request(id="x", prompt_ids=(1,), params=GREEDY, adapter="home"), "'home' is not loaded; none is"),
+        (
+            Request(id="x", prompt_ids=(1,), params=GREEDY, adapter="home"),
+            "'home' is not loaded; none is",
+        ),
     ],
 )
 def test_requests_that_cannot_run(decoder: Decoder, request_: Request, problem: str) -> None:

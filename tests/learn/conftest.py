@@ -20,6 +20,7 @@ TEXT = "What is the printer called? The printer is called Heron. I don't know. "
 LOOSE = (
     "--gate.min_recall=0", "--gate.small_sample=1", "--gate.min_reverse=0",
     "--gate.max_loss_rise=1000", "--gate.min_agreement=0", "--gate.min_format=0",
+    "--gate.min_tools=0",
     "--gate.max_relative_change=1000", "--gate.max_lost=1", "--gate.locality_prompts=4",
     "--gate.max_new_tokens=4", "--gate.bootstrap_samples=50",
 )  # fmt: skip
@@ -28,7 +29,7 @@ SMALL = (
     "--anchors.heldout_sequences=3", "--anchors.max_length=48", "--lora.rank=4",
     "--train.max_steps=3", "--train.max_new_tokens=8", "--train.check_every=2",
     "--mixture.near_misses=0", "--learner.poll_seconds=0.05", "--learner.lease_seconds=1",
-    "--train.dtype=float32",
+    "--train.dtype=float32", "--gate.min_lead=0",  # as a random model leads by little
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from nanohydra.learn.checks import Answered, check_earlier, check_forgetting, ch
 from nanohydra.learn.config import GateConfig, LearnConfig
 from nanohydra.learn.gate import Earlier, Gate
 from nanohydra.learn.gate_process import GateFailed, GateProcess
-from nanohydra.learn.manners import agreement, banned, kept_format
+from nanohydra.learn.manners import agreement, banned, kept_calls, kept_ends
 from nanohydra.learn.probes import Measured, leads_of, rise
 from nanohydra.learn.replies import Reply, reply_to_all
 from nanohydra.learn.report import GateReport
@@ -240,11 +240,10 @@ def test_tool_calls_must_still_run_and_answers_end() -> None:
         return reply("", calls=(asked,))
 
     good, broken = call(expression="2 + 2"), call(_error="not valid JSON", _raw="calculator {")
-    assert kept_format([good], [good]) == (2, 2)
-    assert kept_format([good], [broken]) == (1, 2)
-    assert kept_format([good], [reply("4")]) == (1, 2)
-    assert kept_format([reply("a")], [reply("a", ended=False)]) == (0, 1)
-    assert kept_format([reply("a", ended=False)], [reply("a", ended=False)]) == (0, 0)
+    assert kept_calls([good], [good]) == (1, 1) and kept_calls([good], [broken]) == (0, 1)
+    assert kept_calls([good], [reply("4")]) == (0, 1) and kept_calls([broken], [good]) == (0, 0)
+    assert kept_ends([reply("a")], [reply("a", ended=False)]) == (0, 1)
+    assert kept_ends([reply("a", ended=False)], [reply("a")]) == (0, 0)
 
 
 def test_banned_words_are_whole_words_that_nobody_gave() -> None:

@@ -1,4 +1,4 @@
-"""The learning of a server: from a POST to a plan, with the real store, bank, memory and learner."""
+"""The learning of a server, from a POST to a plan: real store, bank, memory and learner."""
 
 from __future__ import annotations
 

@@ -19,6 +19,8 @@ from nanohydra.learn.store.jobs import Jobs
 from nanohydra.learn.store.ledger import Ledger
 from nanohydra.learn.store.tables import LEDGER, LESSONS, SEEN, STUDIES, Database
 from nanohydra.learn.study.items import StudyItem, item_from_json, item_to_json
+from nanohydra.learn.study.of_facts import accepted
+from nanohydra.learn.study.sources import told_by
 
 SeenRole = Literal["new", "replay"]
 
@@ -116,23 +118,17 @@ class LearningStore(Jobs, Ledger):
         """Forget a lesson's words for good; returns the versions that were trained on it.
 
         Its text, study items and the details of its ledger rows are overwritten, in the file's log
-        too, and so are items of other lessons that tell of the same subject and relation, since
-        facts of one topic are studied together. That there was a lesson of this id remains.
-        Raises UnknownLesson.
+        too. So are its words in the study items of others, where they were to be denied or told
+        of together. That there was a lesson of this id remains. Raises UnknownLesson.
         """
+        lesson = self.lesson(lesson_id)
         with self._database.write() as connection:
-            changed = connection.execute(
+            connection.execute(
                 LESSONS.update()
                 .where(LESSONS.c.id == lesson_id)
                 .values(state="deleted", body="null", flags="[]", reason="")
             )
-            if not changed.rowcount:
-                raise UnknownLesson(f"there is no lesson {lesson_id!r:.60}")
-            topics = _topics(connection, STUDIES.c.lesson == lesson_id)
-            for key, topic in _topics(connection, STUDIES.c.lesson != lesson_id).items():
-                if topic in topics.values():
-                    place = (STUDIES.c.lesson == key[0]) & (STUDIES.c.position == key[1])
-                    connection.execute(STUDIES.delete().where(place))
+            _forget_in_items(connection, lesson)
             connection.execute(STUDIES.delete().where(STUDIES.c.lesson == lesson_id))
             connection.execute(
                 LEDGER.update()
@@ -203,13 +199,27 @@ def _lesson(row: sa.Row[Any]) -> Lesson:
     )
 
 
-def _topics(
-    connection: sa.Connection, where: sa.ColumnElement[bool]
-) -> dict[tuple[str, int], tuple[str, str]]:
-    """Relation and subject of study items that have one, by lesson and position."""
-    found = {}
-    for row in connection.execute(STUDIES.select().where(where)):
+def _forget_in_items(connection: sa.Connection, lesson: Lesson) -> None:
+    """Take what a lesson tells out of the study items of lessons that do not tell it themselves."""
+    facts = [told.fact for told in told_by(lesson) if told.fact is not None]
+    phrases = {p.casefold() for fact in facts for p in (*accepted(fact.object), fact.subject) if p}
+    others = STUDIES.select().where(STUDIES.c.lesson != lesson.id)
+    own_words: dict[str, str] = {}
+    for row in connection.execute(others).all():
+        if not any(json.dumps(phrase)[1:-1] in row.item.casefold() for phrase in phrases):
+            continue
+        if row.lesson not in own_words:
+            own = LESSONS.select().where(LESSONS.c.id == row.lesson)
+            found = connection.execute(own).first()
+            own_words[row.lesson] = _lesson(found).text.casefold() if found else ""
+        strange = [phrase for phrase in phrases if phrase not in own_words[row.lesson]]
         item = json.loads(row.item)
-        if item["relation"]:
-            found[row.lesson, row.position] = (item["relation"], item["subject"].casefold())
-    return found
+        item["forbid"] = [
+            f for f in item["forbid"] if not any(phrase in f.casefold() for phrase in strange)
+        ]
+        text = json.dumps(item)
+        place = (STUDIES.c.lesson == row.lesson) & (STUDIES.c.position == row.position)
+        if any(json.dumps(phrase)[1:-1] in text.casefold() for phrase in strange):
+            connection.execute(STUDIES.delete().where(place))
+        else:
+            connection.execute(STUDIES.update().where(place).values(item=text))

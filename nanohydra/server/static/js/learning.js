@@ -2,18 +2,16 @@
 // One running job is followed by its events; everything else is fetched again when it has changed.
 import { api, taughtWords } from "./api.js";
 import { tell } from "./conversations.js";
+import { isOpen } from "./lesson_text.js";
 import { get, set } from "./store.js";
 import { eventsOf } from "./stream.js";
 
 const AGAIN_MS = 3000; // after the connection broke
 const IDLE_MS = 30_000; // lessons may also be taught from a terminal
-const ENDED = ["live", "refused", "failed", "cancelled"];
 let asked = 0;
 let following = null;
 let query = "";
 let timer = 0;
-
-export const isOpen = (job) => Boolean(job) && !ENDED.includes(job.state);
 
 // Fetches all of it. Of several answers under way only the last one counts.
 export async function changeLearning() {
@@ -66,7 +64,7 @@ async function watch({ id, state }) {
   }
   following = null;
   clearTimeout(timer);
-  timer = setTimeout(changeLearning, ENDED.includes(before) ? 0 : AGAIN_MS);
+  timer = setTimeout(changeLearning, !isOpen({ state: before }) ? 0 : AGAIN_MS);
 }
 
 function put(job) {

@@ -1,7 +1,11 @@
 // Words for what is learned: which lessons a text holds, how far a lesson is, what a version is called.
 import { dayOf, percent, shortDate } from "./format.js";
 
+const ENDED = ["live", "refused", "failed", "cancelled"];
+const ORDINALS = ["", "second", "third", "fourth"];
 const MAX_FACT = 240; // characters; a longer line is a document
+
+export const isOpen = (job) => Boolean(job) && !ENDED.includes(job.state);
 
 // Short lines are facts, one each; anything longer is one document.
 export function lessonsIn(text) {
@@ -19,10 +23,13 @@ export function progressOf(lesson, job) {
   if (state === "live") return { done: 4, words: "Live" };
   if (state === "refused") return { done: 3, bad: true, words: "Refused", note: "kept in memory" };
   if (state === "memory_only") return { done: 1, words: "In memory only", note: "usable" };
-  if (state === "tested" || job?.state === "testing") return { done: 2, now: true, words: "Being tested", note: "usable from memory" };
-  if (job?.state === "training") return { done: 1, now: true, words: "Training", note: "usable from memory" };
-  if (state === "studying") return { done: 1, now: true, words: "Studying", note: "usable from memory" };
-  return { done: 1, words: "Remembered", note: "usable from memory" };
+  // A version that is refused is tried again, more gently.
+  const tries = (job?.events ?? []).filter(({ step }) => step.startsWith("refused by")).length;
+  const note = tries && isOpen(job) ? `${ORDINALS[tries] ?? "a further"} try` : "usable from memory";
+  if (state === "tested" || job?.state === "testing") return { done: 2, now: true, words: "Being tested", note };
+  if (job?.state === "training") return { done: 1, now: true, words: "Training", note };
+  if (state === "studying") return { done: 1, now: true, words: "Studying", note };
+  return { done: 1, words: "Remembered", note };
 }
 
 // Versions have hashes for names; people count: v1 is the oldest that was made.

@@ -2,8 +2,8 @@
 import { count, percent } from "./format.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
-import { forget, isOpen, searchLessons } from "./learning.js";
-import { numbersOf, progressOf, shortName } from "./lesson_text.js";
+import { forget, searchLessons } from "./learning.js";
+import { isOpen, numbersOf, progressOf, shortName } from "./lesson_text.js";
 
 const FEW = 4; // lessons that are shown unasked; those under way always are
 const PAUSE_MS = 150; // after the last key of a search

@@ -13,10 +13,10 @@ export function Origin({ meta, learning, open, toggle }) {
   const label = labelOf(meta, numbersOf(learning.board.timeline));
   const [lesson] = lessons;
   if (!lesson && !sources.length) return html`<span title="Nothing learned was needed">${label}</span>`;
-  const words = lesson ? learnedOn(lesson.created) : `From ${sources[0].title}`;
+  const words = lesson ? learnedOn(lesson.created) : isWhole(sources[0]) ? "From a lesson" : `From ${sources[0].title}`;
   return html`
     <button type="button" class="chip" aria-expanded=${open} onClick=${toggle}>
-      <span class=${`dot ${versions.length ? "" : "hollow"}`}></span>${words}
+      <span class=${`dot ${versions.length ? "" : "hollow"}`}></span><span>${words}</span>
     </button>
     <span title=${versions.join(" ")}>${versions.length ? label : "from memory"}</span>
   `;
@@ -36,10 +36,12 @@ export const Behind = ({ meta }) =>
 const lessonsBeside = ({ lessons = [], sources = [] }) =>
   lessons.filter(({ id }) => !sources.some(({ lesson }) => lesson === id));
 
-function captionOf({ title, text, start, end, from }) {
-  const kept = from === "weights" ? "Lesson, now in the weights" : "Lesson, from memory";
-  const whole = start === 0 && text.startsWith(title.replace(/…$/, ""));
-  return whole ? kept : `${title}, characters ${start} to ${end}`;
+// A short lesson is its own title; of a document the place is worth telling.
+const isWhole = ({ title, text, start }) => start === 0 && text.startsWith(title.replace(/…$/, ""));
+
+function captionOf(source) {
+  const kept = source.from === "weights" ? "Lesson, now in the weights" : "Lesson, from memory";
+  return isWhole(source) ? kept : `${source.title}, characters ${source.start} to ${source.end}`;
 }
 
 // An answer as it should have been. Enter teaches it, Esc leaves it.

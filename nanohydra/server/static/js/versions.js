@@ -1,8 +1,8 @@
 // The versions of what is learned: which is live, one click back, the library, jobs and the ledger.
 import { ago, count } from "./format.js";
 import { html, useState } from "./html.js";
-import { cancel, isOpen, removeVersion, rollBack, switchTo } from "./learning.js";
-import { shortName } from "./lesson_text.js";
+import { cancel, removeVersion, rollBack, switchTo } from "./learning.js";
+import { isOpen, shortName } from "./lesson_text.js";
 
 const FEW = 5;
 const LEDGER = 50; // of its latest lines
