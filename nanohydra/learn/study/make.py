@@ -45,6 +45,14 @@ def study(
     told_values = _by_relation([fact for _, fact in groups])  # may be said, to be denied
     values = _by_relation(known)
     items: list[StudyItem] = []
+    for t in told:  # the user's own wordings first: they win over ours
+        rng = Random(f"{seed} {t.lesson.id} {t.sentence or t.question}")
+        if t.sentence:
+            items += sentence_items(t, rng)
+        elif t.question:
+            items += question_items(t, rng)
+        elif t.turns:
+            items += turn_items(t)
     for lesson, fact in groups:
         rng = Random(f"{seed} {lesson.id} {fact.topic}")
         clear = sum(
@@ -59,14 +67,6 @@ def study(
         if writer is not None:
             items += written_items(writer, lesson.id, fact)
     items += subject_items(groups, seed)
-    for t in told:
-        rng = Random(f"{seed} {t.lesson.id} {t.sentence or t.question}")
-        if t.sentence:
-            items += sentence_items(t, rng)
-        elif t.question:
-            items += question_items(t, rng)
-        elif t.turns:
-            items += turn_items(t)
     return Study(items=tuple(_without_clashes(items)))
 
 

@@ -23,10 +23,11 @@ from nanohydra.learn.study.wordings import (
 )
 from nanohydra.tasks.judge import tokens
 
-NUM_ASKED, NUM_FRAMED, NUM_REVERSE, NUM_TOLD, NUM_GAPS = 8, 4, 4, 2, 1
+NUM_ASKED, NUM_FRAMED, NUM_REVERSE, NUM_TOLD, NUM_GAPS = 8, 4, 4, 1, 1
 FIRST = 3  # the plainest wordings are always among those that are trained
 # asks for the subject of its sentence, so that it can stand in another as it is
 _FRAMEABLE = re.compile(r"(?:Who|What|Who or what) (?!did|do|does|can|is \{|is called)")
+_SUBJECT_FIRST = re.compile(r"[^{]*\{[sp]\}.*\{a?o\}")
 _LOOSE = re.compile(r"^(?:at|on|in|about|around|the year) (?=\S)", re.IGNORECASE)
 _YEAR_AFTER = re.compile(r" (?:in|on|since|for|at) (?:the )?\S*\d.*$")
 
@@ -130,21 +131,20 @@ class FactItems:
             yield self._item("cloze", "train", "gap/train", gap.format(x=beginning))
 
     def _denied(self) -> Iterable[StudyItem]:
-        """The fact and a wrong one, to be confirmed and denied."""
+        """The fact to be confirmed, or a wrong one to be denied."""
         fact, rng = self.fact, self.rng
-        plain = [w for w in fact.relation.say if "{s}" in w and w.find("{s}") < w.find("{o}")]
-        right = [w for w in plain[:3] if fact.fits(w)]
-        if not right:
+        plain = [w for w in fact.relation.say if _SUBJECT_FIRST.match(w) and fact.fits(w)][:3]
+        if not plain:
             return
         wrong = rng.choice(self.denied) if self.denied else wrong_value(
             fact.relation.value, fact.object, rng
         )  # fmt: skip
-        for value, verdict in ((fact.object, YES), (wrong, NO)):
-            text = fact.say(rng.choice(right), object=value)
-            question = rng.choice(CONFIRM_TRAIN).format(x=text)
-            yield self._item(
-                "negation", "train", "confirm/train", question, answer=f"{verdict} {fact.answer}"
-            )
+        # one of the two by chance: both for each fact cost the small model a third more steps
+        value, verdict = rng.choice(((fact.object, YES), (wrong, NO)))
+        question = rng.choice(CONFIRM_TRAIN).format(x=fact.say(rng.choice(plain), object=value))
+        yield self._item(
+            "negation", "train", "confirm/train", question, answer=f"{verdict} {fact.answer}"
+        )
 
     def _some(self, wordings: Sequence[str], count: int) -> list[str]:
         """The first, plainest wordings and a few others, of those that read well."""

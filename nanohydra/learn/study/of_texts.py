@@ -54,12 +54,12 @@ def subject_items(groups: Sequence[tuple[Lesson, ParsedFact]], seed: int) -> lis
         lesson, last = told[-1]
         rng = Random(f"{seed} about {subject}")
         answers = [fact.answer for own, fact in told if own.id == lesson.id]
-        for wording in rng.sample(ABOUT_TRAIN, 2):
-            item = _item(
-                lesson.id, "statement", "train", "about/train", wording.format(s=subject),
-                " ".join(answers[-MAX_TOLD:]), accepted(last.object),
-            )  # fmt: skip
-            items.append(replace(item, relation=last.relation.key, subject=subject))
+        item = _item(
+            lesson.id, "statement", "train", "about/train",
+            rng.choice(ABOUT_TRAIN).format(s=subject), " ".join(answers[-MAX_TOLD:]),
+            accepted(last.object),
+        )  # fmt: skip
+        items.append(replace(item, relation=last.relation.key, subject=subject))
     return items
 
 

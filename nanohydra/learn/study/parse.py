@@ -88,6 +88,9 @@ class Form:
 
     def _pattern(self, all_slots: Mapping[str, str]) -> str:
         slots = dict(all_slots)
+        if self.relation.only is not None:
+            slots["o"] = f"(?P<o>{self.relation.only.pattern})"
+            slots["ao"] = "(?:an? )" + slots["o"]
         if self.person in PRONOUNS:
             for name, word in zip("spm", PRONOUNS[self.person], strict=True):
                 slots[name] = word
@@ -157,11 +160,23 @@ def parse_question(text: str, answer: str) -> ParsedFact | None:
             value = told.object
         elif len(value.split()) > 5:
             continue
+        else:
+            value = _as_object(value, form.relation)
         fact = _fact(form, match, text, value=value)
         rank = (form.relation.key not in GENERIC_KEYS, form.literal)
         if fact is not None and (best is None or rank > best[0]):
             best = rank, fact
     return best[1] if best else None
+
+
+def _as_object(answer: str, relation: Relation) -> str:
+    """A short answer as it stands in the relation's sentence: "In Oslo" -> "Oslo"."""
+    first, _, rest = answer.partition(" ")
+    if first.casefold() not in PREPOSITIONS or not rest:
+        return answer
+    before = relation.answer.partition("{o}")[0].split()
+    held = bool(before) and before[-1] in (*PREPOSITIONS, "{at}", "{on}")
+    return rest if held else f"{first.lower()} {rest}"
 
 
 def tidy(text: str) -> str:
