@@ -22,6 +22,8 @@ export function progressOf(lesson, job) {
   const { state } = lesson;
   if (state === "live") return { done: 4, words: "Live" };
   if (state === "refused") return { done: 3, bad: true, words: "Refused", note: "kept in memory" };
+  const stopped = state === "remembered" && ["failed", "cancelled"].includes(job?.state);
+  if (stopped) return { done: 1, words: "In memory only", note: `learning ${job.state === "failed" ? "failed" : "was cancelled"}`, why: job.reason };
   if (state === "memory_only") return { done: 1, words: "In memory only", note: "usable" };
   // A version that is refused is tried again, more gently.
   const tries = (job?.events ?? []).filter(({ step }) => step.startsWith("refused by")).length;

@@ -24,6 +24,7 @@ function Lesson({ lesson, job, numbers }) {
     asked.current = asking;
   }, [asking]);
   const progress = progressOf(lesson, job);
+  const why = lesson.reason ?? progress.why;
   const known = lesson.state === "live" && lesson.version;
   const note = known ? `${shortName(lesson.version, numbers)} · recall ${percent(lesson.recall)}` : progress.note;
   const onKeyDown = (event) => {
@@ -35,7 +36,7 @@ function Lesson({ lesson, job, numbers }) {
     <p>${lesson.text}</p>
     <${Steps} ...${progress} />
     <div class=${`state ${progress.bad ? "bad" : ""}`}><b>${progress.words}</b><span>${note}</span></div>
-    ${lesson.reason && html`<p class="why">${lesson.reason}</p>`}
+    ${why && html`<p class="why">${why}</p>`}
     ${asking
       ? html`<div class="row sure">Forget this?
           <button ref=${sure} type="button" class="ghost" onClick=${() => forget(lesson)}>Forget</button>
