@@ -272,19 +272,19 @@ class Engine:
 
     def _remove(self, sequence: Sequence, reason: FinishReason) -> None:
         """Free a sequence's row, remember what it held, and count why."""
-        self.finished[reason] += 1
         if reason != "error" and sequence in self.scheduler.rows:
             row = self.scheduler.rows.index(sequence)
             self.prefixes.keep(row, sequence.request.adapter, sequence.held_ids)
         removal = self.scheduler.remove(sequence)
         if sequence.request.adapter is not None:
             self.adapters.release(sequence.request.adapter)
-        if removal is None:
-            return
-        for source, target in removal.copies:
-            self.state.fork(source, target)
-        self.state.reset(removal.emptied)
-        self._plan, self._row_plan = None, RowPlan()  # a plan keeps its adapters' tensors alive
+        if removal is not None:
+            for source, target in removal.copies:
+                self.state.fork(source, target)
+            self.state.reset(removal.emptied)
+            # A plan keeps its adapters' tensors alive.
+            self._plan, self._row_plan = None, RowPlan()
+        self.finished[reason] += 1
 
 
 def _failure(sequence: Sequence, problem: str) -> Event:
