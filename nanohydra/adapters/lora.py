@@ -11,9 +11,11 @@ import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from nanohydra.adapters.config import LINEARS, LoraConfig
@@ -69,12 +71,51 @@ class LoraLinear(nn.Linear):
         if a_RI.dtype != x.dtype:
             a_RI, b_OR = a_RI.to(x.dtype), b_OR.to(x.dtype)
         x_NI = x.reshape(-1, self.in_features)
-        y_NO = F.linear(x_NI, self.weight, self.bias)
-        if self.dropout and self.training:
-            x_NI = F.dropout(x_NI, self.dropout)
-        # In place: the product is added while it is formed, and the backward pass needs no y.
-        y_NO.addmm_(F.linear(x_NI, a_RI), b_OR.t(), alpha=self.scale)
+        dropout = self.dropout if self.training else 0.0
+        frozen = not any(p.requires_grad for p in (self.weight, self.bias) if p is not None)
+        if frozen and not dropout and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            y_NO: Tensor = _Adapted.apply(  # type: ignore[no-untyped-call]
+                x_NI, self.weight, self.bias, a_RI, b_OR, self.scale
+            )
+        else:
+            y_NO = F.linear(x_NI, self.weight, self.bias)
+            h_NR = F.linear(F.dropout(x_NI, dropout), a_RI)
+            # In place: the product is added while it is formed, and no backward pass needs y.
+            y_NO.addmm_(h_NR, b_OR.t(), alpha=self.scale)
         return y_NO.view(*x.shape[:-1], self.out_features)
+
+
+class _Adapted(torch.autograd.Function):
+    """The same with a frozen weight, and both parts of the input's gradient in one tensor."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_NI: Tensor,
+        weight_OI: Tensor,
+        bias_O: Tensor | None,
+        a_RI: Tensor,
+        b_OR: Tensor,
+        scale: float,
+    ) -> Tensor:
+        h_NR = F.linear(x_NI, a_RI)
+        y_NO = F.linear(x_NI, weight_OI, bias_O).addmm_(h_NR, b_OR.t(), alpha=scale)
+        ctx.save_for_backward(x_NI, weight_OI, a_RI, b_OR, h_NR)
+        ctx.scale = scale
+        return y_NO
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, grad_NO: Tensor
+    ) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:
+        x_NI, weight_OI, a_RI, b_OR, h_NR = ctx.saved_tensors
+        grad_h_NR = (grad_NO @ b_OR).mul_(ctx.scale)
+        grad_x_NI = None
+        if ctx.needs_input_grad[0]:
+            grad_x_NI = (grad_NO @ weight_OI).addmm_(grad_h_NR, a_RI)
+        grad_b_OR = (grad_NO.t() @ h_NR).mul_(ctx.scale)
+        return grad_x_NI, None, None, grad_h_NR.t() @ x_NI, grad_b_OR, None
 
 
 class Attached:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from nanohydra.adapters import (
@@ -60,6 +61,24 @@ def test_the_update_is_the_product_of_the_factors(
         merged = layer.weight + pair.b_OR @ pair.a_RI * (8.0 / 4)
         torch.testing.assert_close(layer(x), F.linear(x, merged, layer.bias), atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(layer(x)[1, 3], layer(x[1, 3]), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("inner", [True, False])
+def test_the_fused_gradients_are_those_of_the_plain_operators(bias: bool, inner: bool) -> None:
+    linear = nn.Linear(6, 5, bias=bias).double().requires_grad_(False)
+    pair = Pair(a_RI=torch.randn(3, 6), b_OR=torch.randn(5, 3))
+    layer = LoraLinear(linear, pair, scale=1.5).double()
+    found = []
+    for plain in (False, True):
+        x = torch.linspace(-1, 1, 48, dtype=torch.float64).view(2, 4, 6).requires_grad_(inner)
+        linear.weight.requires_grad_(plain)  # takes the other path
+        y = layer(x)
+        y.square().sum().backward()
+        found.append((y.detach(), x.grad, layer.lora_a.grad, layer.lora_b.grad))
+        layer.lora_a.grad = layer.lora_b.grad = None
+    assert linear.weight.grad is not None and (found[0][1] is not None) == inner
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_embeddings_and_head_are_left_out(make_model: Make, kind: str) -> None:
