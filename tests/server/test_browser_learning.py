@@ -168,6 +168,21 @@ def test_a_refusal_says_why_in_words(open_taught: OpenTaught) -> None:
     page.wait_for_selector(".versions >> text=v1 · refused")
 
 
+def test_a_job_is_cancelled(open_taught: OpenTaught) -> None:
+    page, learning, _ = open_taught(step_s=60)
+    teach(page, HERON)
+    page.click("summary >> text=Jobs")
+    page.click("[aria-label='Cancel the job of 1 lesson']")
+    page.wait_for_selector(".state >> text=In memory only")
+    assert page.inner_text(".lesson .why") == "It was cancelled."
+    # As the learner's store has it: the lesson is as it was, and its job says why.
+    for lesson in learning.all_lessons.values():
+        lesson |= {"state": "remembered", "reason": None}
+    page.reload()
+    page.wait_for_selector(".state >> text=learning was cancelled")
+    assert page.inner_text(".lesson .why") == "It was cancelled."
+
+
 def test_a_contradiction_is_settled_by_the_person(open_taught: OpenTaught) -> None:
     page, learning, _ = open_taught(step_s=5)
     stork = "The printer on our floor is called Stork."
