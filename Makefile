@@ -18,7 +18,7 @@ setup: .venv/.ready
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "setting up .venv (a few minutes the first time)"
 	@$(BIN)/pip install -qq -c constraints.txt torch
-	@$(BIN)/pip install -qq -c constraints.txt -e '.[dev,hf,track]'
+	@$(BIN)/pip install -qq -c constraints.txt -e '.[dev,hf,memory,track]'
 	@touch $@
 
 chat: setup
