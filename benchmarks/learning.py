@@ -1,0 +1,228 @@
+"""What teaching a served model costs and gives: times, recall, retention, forgetting, locality.
+
+Starts the learning of a server on a copy of a model, with the real learner process beside it, and
+teaches it made-up facts: first a few at once, then one lesson after another. Everything is asked
+again after a restart, in wordings that no training saw, judged on the whole answer with its natural
+stop. Writes results.json and forgetting.png; the last line of standard output is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from made_facts import made_facts
+
+from nanohydra.chat import ChatModel, ChatParams
+from nanohydra.checkpoint import load
+from nanohydra.core.runtime import describe_machine
+from nanohydra.core.types import Message
+from nanohydra.engine import Engine, EngineConfig, EngineThread
+from nanohydra.eval.stats import wilson
+from nanohydra.learn.opening import open_learning
+from nanohydra.learn.service import LearningService
+from nanohydra.learn.study import StudyItem, judge
+
+Json = dict[str, Any]
+WAIT_SECONDS = 600.0
+
+
+@dataclass
+class Served:
+    """A model with its learning, as a server holds it."""
+
+    chat: ChatModel
+    service: LearningService
+
+    def teach(self, texts: Sequence[str]) -> tuple[Json, list[str], float, float]:
+        """Post facts and wait; the job, the lessons, and the seconds until memory and weights."""
+        start = time.perf_counter()
+        lessons = [{"kind": "fact", "text": text} for text in texts]
+        done = asyncio.run(
+            self.service.submit(lessons, alias="default", owner="local", resolve="keep_both")
+        )
+        remembered = time.perf_counter() - start
+        job = self.service.wait(done["job"], WAIT_SECONDS)
+        return job, done["lessons"], remembered, time.perf_counter() - start
+
+    def ask(self, items: Sequence[StudyItem], *, model: str = "auto", memory: Any) -> list[bool]:
+        """Whether each item is answered right, greedily, as a client of the server would see it."""
+
+        async def one(item: StudyItem) -> bool:
+            plan = await self.service.plan(item.messages, model=model, memory=memory, owner="local")
+            params = ChatParams(temperature=0.0, max_tokens=48)
+            done = await self.chat.answer(plan.messages, params, adapter=plan.adapter)
+            text = done.messages[-1].content if done.messages else ""
+            return judge(item, text, finished=done.finish_reason == "stop")
+
+        async def everything() -> list[bool]:
+            return [await one(item) for item in items]
+
+        return asyncio.run(everything())
+
+    def items(self, lessons: Sequence[str], *, reverse: bool = False) -> list[StudyItem]:
+        """The held-out questions of lessons: forward ones, or reverse ones."""
+        found = self.service.store.study_items(list(lessons))
+        kinds = ("reverse",) if reverse else ("qa", "cloze")
+        return [i for i in found if i.split == "test" and i.messages and i.kind in kinds]
+
+
+@contextmanager
+def served(folder: Path, *, learner: bool, options: tuple[str, ...]) -> Iterator[Served]:
+    """The model of a folder, served; ended with everything it started."""
+    loaded = load(folder / "model")
+    thread = EngineThread(Engine(loaded.model, EngineConfig()))
+    service = open_learning(
+        folder / "learning", folder / "model", loaded, thread.engine, name="model",
+        learner=learner, options=options,
+    )  # fmt: skip
+    try:
+        yield Served(ChatModel(loaded, thread), service)
+    finally:
+        service.close()
+        thread.close()
+
+
+def share(oks: Sequence[bool]) -> Json:
+    """A share with its Wilson interval."""
+    if not oks:
+        return {"value": None, "count": 0}
+    interval = wilson(sum(oks), len(oks))
+    return {
+        "value": round(sum(oks) / len(oks), 4), "count": len(oks),
+        "low": round(interval.low, 4), "high": round(interval.high, 4),
+    }  # fmt: skip
+
+
+def teach_at_once(model: Path, count: int, seed: int, options: tuple[str, ...]) -> Json:
+    """Teach `count` facts in one job; ask after a restart."""
+    with home(model) as folder:
+        with served(folder, learner=True, options=options) as now:
+            wait_for_learner(now)
+            job, lessons, remembered, seconds = now.teach(made_facts(count, seed))
+        with served(folder, learner=False, options=options) as again:
+            forward, back = again.items(lessons), again.items(lessons, reverse=True)
+            ways = {
+                "weights": again.ask(forward, memory="off"),
+                "memory": again.ask(forward, model="base", memory="auto"),
+                "both": again.ask(forward, memory="auto"),
+                "neither": again.ask(forward, model="base", memory="off"),
+            }
+            reverse = again.ask(back, memory="off")
+            by_fact = {item.lesson_id: True for item in forward}
+            for item, ok in zip(forward, ways["weights"], strict=True):
+                by_fact[item.lesson_id] &= ok
+    return {
+        "facts": count, "state": job["state"], "reason": job["reason"],
+        "seconds_to_memory": round(remembered, 3), "seconds_to_live": round(seconds, 2),
+        "facts_right_in_every_wording": sum(by_fact.values()),
+        "recall": {name: share(oks) for name, oks in ways.items()}, "reverse": share(reverse),
+        "gate": {name: check["value"] for name, check in job["gate"].items()},
+        "attempts": sum(e["step"] == "trained" for e in job["events"]),
+    }  # fmt: skip
+
+
+def teach_in_turn(model: Path, count: int, seed: int, options: tuple[str, ...]) -> Json:
+    """Teach one fact after another; after each, ask all so far. R[t][i] is the share right."""
+    matrix: list[list[float | None]] = []
+    states: list[str] = []
+    times: list[float] = []
+    taught: list[str] = []
+    with home(model) as folder:
+        with served(folder, learner=True, options=options) as now:
+            wait_for_learner(now)
+            for text in made_facts(count, seed):
+                job, lessons, _, seconds = now.teach([text])
+                taught += lessons
+                states.append(job["state"])
+                times.append(round(seconds, 2))
+                row: list[float | None] = []
+                for lesson in taught:
+                    oks = now.ask(now.items([lesson])[:4], memory="off")
+                    row.append(round(sum(oks) / len(oks), 3) if oks else None)
+                matrix.append([*row, *[None] * (count - len(row))])
+                print(f"lesson {len(taught)}: {job['state']} after {seconds:.1f} s, {row}")
+        size = sum(p.stat().st_size for p in (folder / "learning").rglob("*") if p.is_file())
+    last, diagonal = matrix[-1], [matrix[i][i] for i in range(count)]
+    pairs = [(end or 0.0, first or 0.0) for end, first in zip(last, diagonal, strict=True)]
+    bwt = [end - first for end, first in pairs[:-1]]
+    return {
+        "lessons": count, "states": states, "seconds": times, "matrix": matrix,
+        "recall_at_the_end": round(float(np.mean([end for end, _ in pairs])), 4),
+        "bwt": round(float(np.mean(bwt)), 4) if bwt else None,
+        "bytes_per_lesson": size // count,
+    }  # fmt: skip
+
+
+@contextmanager
+def home(model: Path) -> Iterator[Path]:
+    """A copy of the model in a run of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(model, Path(folder) / "model")
+        yield Path(folder)
+
+
+def wait_for_learner(now: Served) -> None:
+    """Teach nothing before the learner's process is up, which a running server has behind it."""
+    asyncio.run(
+        now.service.plan(
+            [Message(role="user", content="hello")], model="auto", memory="auto", owner="local"
+        )
+    )
+    time.sleep(8)
+
+
+def plot(matrix: Sequence[Sequence[float | None]], path: Path) -> None:
+    """The mean recall of all lessons so far after each lesson, and of the first five."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    steps = range(1, len(matrix) + 1)
+    known = [[value or 0.0 for value in row[:t]] for t, row in enumerate(matrix, 1)]
+    axes.plot(steps, [np.mean(row) for row in known], label="all lessons so far")
+    axes.plot(steps, [np.mean(row[:5]) for row in known], "--", label="the first five")
+    axes.set(xlabel="lessons taught", ylabel="recall in held-out wordings", ylim=(0, 1.05))
+    axes.legend()
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Run the measurement."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=Path("runs/tiny/model"))
+    parser.add_argument("--out", type=Path, default=Path("runs/learning"))
+    parser.add_argument("--at-once", type=int, nargs="*", default=[5, 10])
+    parser.add_argument("--in-turn", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("options", nargs="*", help="for the learner, as --learn.train.lr=0.001")
+    given = parser.parse_args()
+    options = tuple(given.options)
+    given.out.mkdir(parents=True, exist_ok=True)
+    results: Json = {"machine": describe_machine(), "model": given.model.name}
+    results["at_once"] = []
+    for count in given.at_once:
+        results["at_once"].append(teach_at_once(given.model, count, given.seed, options))
+        print(json.dumps(results["at_once"][-1]))
+    if given.in_turn:
+        results["in_turn"] = teach_in_turn(given.model, given.in_turn, given.seed, options)
+        plot(results["in_turn"]["matrix"], given.out / "forgetting.png")
+    (given.out / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
