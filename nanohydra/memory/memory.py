@@ -102,10 +102,12 @@ class Memory:
         with self._database.write() as connection:
             if storage.owner_of(connection, source.id) not in (None, source.owner):
                 raise UserError(f"there is a source {source.id!r} already; choose another id")
-            storage.delete_source(connection, source.id)
+            replaced = storage.delete_source(connection, source.id)
             storage.insert_source(connection, source, title, passages)
         # From here on it is found by its words; by its meaning, a short text before we return.
         self._worker.work_for(source.id, self.config.eager_seconds)
+        if replaced:
+            self._scrub()
         return len(passages)
 
     def remove(self, source_id: str) -> bool:
@@ -113,10 +115,13 @@ class Memory:
         with self._database.write() as connection:
             if not storage.delete_source(connection, source_id):
                 return False
-            small = catalog.count_passages(connection) < SCRUB_LIMIT
-        if small:
-            self._database.scrub()
+        self._scrub()
         return True
+
+    def _scrub(self) -> None:
+        """Let the bytes of what was forgotten vanish, unless that takes long."""
+        if self.count() < SCRUB_LIMIT:
+            self._database.scrub()
 
     def search(self, query: str, *, owner: str, limit: int = 4) -> list[Hit]:
         """The owner's passages that are near the query, the best first; none if nothing is near."""
