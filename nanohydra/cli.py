@@ -26,6 +26,7 @@ COMMANDS = Table(
         "plan": "nanohydra.commands.plan:main",
         "pretrain": "nanohydra.commands.pretrain:main",
         "sft": "nanohydra.commands.sft:main",
+        "lora": "nanohydra.commands.lora:main",
         "eval": "nanohydra.commands.eval:main",
         "generate": "nanohydra.commands.generate:main",
         "chat": "nanohydra.commands.chat:main",
@@ -33,12 +34,13 @@ COMMANDS = Table(
         "learn": "nanohydra.commands.learn:main",
         "lessons": "nanohydra.commands.lessons:main",
         "adapters": "nanohydra.commands.adapters:main",
+        "consolidate": "nanohydra.commands.consolidate:main",
         "learner": "nanohydra.commands.learner:main",
     },
 )
 # These own the machine and run thousands of small operations a second: threads that spin between
 # them for a moment, as OpenMP does when it is told nothing, are 1.4 to 1.6 times faster.
-TRAINING = ("speedrun", "pretrain", "sft")
+TRAINING = ("speedrun", "pretrain", "sft", "lora")
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE

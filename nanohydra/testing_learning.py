@@ -48,14 +48,11 @@ class FakeLearning:
         self.chat = chat
         self.step_s = step_s
         self.refuse = dict(REFUSED if refuse is None else refuse)
-        self.all_lessons: dict[str, Json] = {}
-        self.all_jobs: dict[str, Json] = {}
+        self.all_lessons, self.all_jobs = dict[str, Json](), dict[str, Json]()
         self.versions: dict[str, Json] = {}
         self.names = {"default": FakeAlias("default")}
-        self.ledger: list[Json] = []
-        self.timeline: list[Json] = []
+        self.ledger, self.timeline, self.said = list[Json](), list[Json](), list[Json]()
         self.matrix: list[list[float | None]] = []
-        self.said: list[Json] = []
         self._lock = threading.RLock()
 
     async def submit(
@@ -162,6 +159,11 @@ class FakeLearning:
             self._note("rolled back", f"{alias} means {', '.join(name.versions) or 'the base'}")
             self._mark()
             return {"alias": alias, "versions": list(name.versions)}
+
+    async def consolidate(self, alias: str) -> Json:
+        """Teach all live lessons of an alias again, as one version."""
+        live = [id for id, lesson in self.all_lessons.items() if lesson["version"]]
+        return self.job(self._start(live, alias))
 
     async def remove(self, version: str) -> Json:
         """Delete a version that no alias uses."""

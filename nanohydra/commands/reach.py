@@ -53,6 +53,9 @@ class Learned(Protocol):
     def rollback(self, alias: str) -> Json:
         """Let an alias mean what it meant before."""
 
+    def consolidate(self, alias: str) -> Json:
+        """Queue the training of one version in the place of many; the job."""
+
     def remove(self, version: str) -> Json:
         """Delete an archived version."""
 
@@ -111,6 +114,10 @@ class Remote:
     def rollback(self, alias: str) -> Json:
         """POST /adapters/{alias}/rollback."""
         return self._ask("POST", f"/adapters/{quoted(alias)}/rollback")
+
+    def consolidate(self, alias: str) -> Json:
+        """POST /adapters/{alias}/consolidate."""
+        return self._ask("POST", f"/adapters/{quoted(alias)}/consolidate")
 
     def remove(self, version: str) -> Json:
         """DELETE /adapters/{version}."""
@@ -247,6 +254,12 @@ class Folder:
         state = self.bank.rollback(alias)
         self.store.record("rolled back", alias=alias, versions=list(state.versions))
         return {"alias": alias, "versions": list(state.versions)}
+
+    def consolidate(self, alias: str) -> Json:
+        """Queue the training of one version in the place of many."""
+        from nanohydra.learn.consolidate import consolidate
+
+        return self.job(consolidate(alias, store=self.store, bank=self.bank))
 
     def remove(self, version: str) -> Json:
         """Delete an archived version."""

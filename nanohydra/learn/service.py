@@ -18,6 +18,7 @@ from nanohydra.adapters.files import load_adapter
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message
 from nanohydra.learn import views
+from nanohydra.learn.consolidate import consolidate
 from nanohydra.learn.curate import Curated, curate
 from nanohydra.learn.lessons import Lesson, parse_lessons
 from nanohydra.learn.planner import Planner, RequestPlan
@@ -159,6 +160,11 @@ class LearningService:
         state = await asyncio.to_thread(self.bank.rollback, alias)
         self.store.record("rolled back", alias=alias, versions=list(state.versions))
         return views.alias(state)
+
+    async def consolidate(self, alias: str) -> Json:
+        """Queue the training of one version in the place of an alias's many; returns the job."""
+        job = await asyncio.to_thread(consolidate, alias, store=self.store, bank=self.bank)
+        return self.job(job)
 
     async def remove(self, version: str) -> Json:
         """Delete an archived version. Raises UserError while an alias uses it."""

@@ -72,6 +72,17 @@ async def rollback(service: Here, learning: Taught, alias: str) -> Json:
         raise missing("alias", alias, known, error) from None
 
 
+@router.post("/adapters/{alias}/consolidate", status_code=202)
+async def consolidate(service: Here, learning: Taught, alias: str) -> Json:
+    """Train one version in the place of an alias's many; they stay for a rollback."""
+    check_open(service)
+    try:
+        return await learning.consolidate(alias)
+    except UserError as error:
+        known = [each["name"] for each in await asyncio.to_thread(learning.aliases)]
+        raise missing("alias", alias, known, error) from None
+
+
 @router.delete("/adapters/{version}")
 async def remove(service: Here, learning: Taught, version: str) -> Json:
     """Delete a version that no alias uses."""

@@ -87,6 +87,9 @@ class Learning(Protocol):
     async def rollback(self, alias: str) -> Json:
         """Let an alias mean what it meant before."""
 
+    async def consolidate(self, alias: str) -> Json:
+        """Queue the training of one version in the place of an alias's many; returns the job."""
+
     async def remove(self, version: str) -> Json:
         """Delete an archived version. Refused while an alias uses it."""
 
