@@ -161,7 +161,7 @@ PLACES = (
     relation(
         "led_by", "name",
         say="{s} is led by {o}. | The leader of {s} is {o}. | {o} is the leader of {s}. |"
-            "{o} leads {s}. | {s} is run by {o}. | {p} leader is {o}. | {o} runs {s}. |"
+            "{o} leads {s}. | {s} is run by {o}. | {p} leader is {o}. |"
             "The head of {s} is {o}. | {o} is the head of {s}.",
         ask="Who leads {s}? | Who is the leader of {s}? | By whom is {s} led? | Who runs {s}? |"
             "What is the leader of {s} called? | The leader of {s} is who? |"

@@ -39,6 +39,7 @@ _NOT_SUBJECTS = frozenset(
     "it he she they this that these those there here i we you who which what and but so then "
     "if when because while although nobody nothing everybody".split()
 )
+_NOT_LAST = frozenset("there to that and or is are was were not the a an of in it they".split())
 _SENTENCE_END = re.compile(
     r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\bDr\.)(?<!\bMr\.)(?<!Mrs\.)(?<!\bSt\.)(?<!e\.g\.)(?<!i\.e\.)"
     r"\s+(?=[\"'(]?[A-Z0-9])"
@@ -225,7 +226,7 @@ def _fact(
     s = inside((found.get("s") or "").strip())
     if form.person not in PRONOUNS and not _can_be_subject(s):
         return None
-    if not re.search(r"\w", o) or len(o.split()) > MAX_OBJECT_WORDS:
+    if not re.search(r"\w", o) or len(o.split()) > MAX_OBJECT_WORDS or o.casefold() == "there":
         return None
     if relation.only is not None and not relation.only.fullmatch(o):
         return None
@@ -243,7 +244,11 @@ def _fact(
 
 def _can_be_subject(s: str) -> bool:
     parts = s.casefold().split()
-    return 0 < len(parts) <= MAX_SUBJECT_WORDS and parts[0] not in _NOT_SUBJECTS
+    return (
+        0 < len(parts) <= MAX_SUBJECT_WORDS
+        and parts[0] not in _NOT_SUBJECTS
+        and parts[-1] not in _NOT_LAST
+    )
 
 
 def _can_be_attribute(relation: Relation, r: str) -> bool:
