@@ -48,13 +48,13 @@ class ReadyAdapter:
         return sum(a.nbytes + b.nbytes for a, b in self.factors.values())
 
 
-def make_ready(model: Decoder, weights: AdapterWeights, *, base: str) -> ReadyAdapter:
+def make_ready(model: Decoder, weights: AdapterWeights, *, base: str, id: str) -> ReadyAdapter:
     """Check an adapter against a model and cast it; changes nothing, safe from any thread.
 
-    base: `base_hash` of the model. Raises UserError, with the reason, for an adapter of another
-    base or another shape, for one without tensors, and for values that are not finite.
+    base: `base_hash` of the model. id: the adapter's, which takes a hash to find. Raises
+    UserError, with the reason, for an adapter of another base or another shape, for one without
+    tensors, and for values that are not finite.
     """
-    id = weights.id
     if weights.base != base:
         raise UserError(
             f"adapter {id} was trained on another base ({weights.base[:16]}) than the model that "

@@ -118,6 +118,11 @@ class Engine:
         return True
 
     @property
+    def base(self) -> str:
+        """The hash of the model's weights that an adapter has to name; computed once."""
+        return self.adapters.base
+
+    @property
     def resident(self) -> tuple[str, ...]:
         """Ids of the adapters that requests may name, the least recently used first."""
         return self.adapters.ids

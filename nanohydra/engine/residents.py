@@ -67,7 +67,7 @@ class Residents:
         id = weights.id
         if self._touch(id):
             return id
-        adapter = make_ready(self.model, weights, base=self.base)
+        adapter = make_ready(self.model, weights, base=self.base, id=id)
         with self._changed:
             if not self._touch(id):
                 self._make_room()

@@ -91,7 +91,7 @@ def test_an_adapter_stays_through_the_rounds_of_a_reply(
     """It is unloaded while a tool runs, when no request holds it."""
     monkeypatch.setattr(residents, "base_hash", lambda model: "base")
     monkeypatch.setattr(
-        residents, "make_ready", lambda model, weights, base: ReadyAdapter(id="", factors={})
+        residents, "make_ready", lambda model, weights, base, id: ReadyAdapter(id="", factors={})
     )
     weights = AdapterWeights(config=LoraConfig(), base="base", pairs={})
     seen: list[Any] = []
