@@ -55,9 +55,9 @@ GENERIC = (
         dev="What {r} does {s} use? | Which is the {r} of {s}?",
         test="What {r} has {s} got? | Which {r} belongs to {s}? | What is it that {s} has as {r}?",
         clause="what the {r} of {s} is", answer="The {r} of {s} is {o}.",
-        back="Of what is {o} the {r}? | What has the {r} {o}? | Whose {r} is {o}? |"
-             "To what does the {r} {o} belong?",
-        back_test="Who or what has the {r} {o}? | {o} is the {r} of what?",
+        back="Of what is {o} the {r}? | Whose {r} is {o}? | {o} is the {r} of what? |"
+             "What is {o} the {r} of? | What is {o}?",
+        back_test="Who or what has {o} as {r}? | Of whom or what is {o} the {r}?",
         back_answer="{o} is the {r} of {s}.",
     ),
     relation(

@@ -95,7 +95,7 @@ THINGS = (
             "What is the place of {s}? |"
             "Where can {s} be found? | Where did they put {s}?",
         dev="Where should I look for {s}? | In what place can I find {s}?",
-        test="Where would I find {s}? | At which place is {s}? | In what place is {s} kept?",
+        test="Where would I find {s}? | At which place is {s}? | In what place is {s}?",
         clause="where {s} is", answer="{s} is {o}.",
         back="What is {o}? | What can I find {o}? | What lies {o}? | What do you find {o}?",
         back_test="Which thing is {o}? | What thing lies {o}?",
