@@ -213,7 +213,7 @@ def judge(asked: Sequence[Asked], calibration: Calibration) -> dict[str, float]:
     for a in asked:
         hits = [
             c.row.source_id
-            for c in a.candidates
+            for c in sorted(a.candidates, key=lambda c: -calibration.probability(c.evidence))
             if calibration.probability(c.evidence) >= calibration.threshold
         ]
         right.setdefault(a.kind, []).append(a.gold in hits[:LIMIT] if a.gold else not hits)

@@ -24,7 +24,7 @@ from nanohydra.memory.words import query_words
 from nanohydra.memory.worker import EmbeddingWorker
 
 SCRUB_LIMIT = 20_000  # passages; above it the keyword index forgets bytes as it merges, not at once
-MAX_QUERY = 4_000  # characters; of a longer query the end is searched, where the question stands
+MAX_QUERY = 1_000  # characters; of a longer query its two ends, where questions stand, are searched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +34,15 @@ class MemoryConfig:
     eager_seconds: how long `add` goes on embedding; the rest of a long text gets its embeddings in
     the background, and is found by its words until then. batch: passages embedded at a time.
     candidates: taken from either ranking.
-    threshold: the least probability of a hit, None for what was measured for the embedder.
+    calibration, threshold: the score and its least value for a hit; None for what was measured for
+    the embedder. For another model, benchmarks/memory.py fits the calibration.
     """
 
     chunk: ChunkConfig = field(default_factory=ChunkConfig)
     eager_seconds: float = 0.4
     batch: int = 4
     candidates: int = 30
+    calibration: Calibration | None = None
     threshold: float | None = None
     max_characters: int = 5_000_000
 
@@ -73,7 +75,7 @@ class Memory:
     ) -> None:
         self.embedder = embedder
         self.config = config or MemoryConfig()
-        self.calibration: Calibration = calibration_of(embedder.name)
+        self.calibration = self.config.calibration or calibration_of(embedder.name)
         self._database = Database(_path_of(database))
         self._indexes = OwnerIndexes(embedder.name, embedder.dimension)
         self._worker = EmbeddingWorker(self._database, embedder, self.config.batch)
@@ -132,11 +134,14 @@ class Memory:
             probability = self.calibration.probability(candidate.evidence)
             if probability >= least:
                 hits.append(_hit(candidate, probability))
+        hits.sort(key=lambda hit: -hit.score)  # equals stay in the order of the fused ranks
         return hits[: max(0, limit)]
 
     def candidates(self, query: str, *, owner: str) -> list[Candidate]:
-        """What `search` chooses from, in its order: the basis of measurements."""
-        query = clean_text(query)[-MAX_QUERY:].strip()
+        """What `search` chooses from, by fused rank: the basis of measurements."""
+        query = clean_text(query).strip()
+        if len(query) > MAX_QUERY:
+            query = f"{query[: MAX_QUERY // 2]}\n{query[-MAX_QUERY // 2 :]}"
         if not query:
             return []
         words = query_words(query, self.embedder.is_common)

@@ -2,7 +2,8 @@
 
 Reciprocal rank fusion (Cormack et al., 2009) orders what keywords and embeddings find; a word that
 is rare among the owner's passages and stands in a passage counts as one more ranking. A logistic
-score of similarity and of words says whether the passage is near at all.
+score of similarity and of words says whether a passage is near at all, and orders those that are:
+with all-MiniLM-L6-v2 it puts the right one first more often than the fused ranks alone.
 """
 
 from __future__ import annotations
@@ -59,9 +60,11 @@ class Calibration:
 
 # by the beginning of the embedder's name; "" for those that nobody has measured
 CALIBRATIONS: Mapping[str, Calibration] = {
-    "all-MiniLM-L6-v2": Calibration(similarity=14.0, coverage=4.0, names_missing=-3.0, bias=-6.5),
-    "hashing": Calibration(similarity=8.0, coverage=4.0, names_missing=-3.0, bias=-5.0),
-    "": Calibration(similarity=14.0, coverage=4.0, names_missing=-3.0, bias=-6.5),
+    "all-MiniLM-L6-v2": Calibration(
+        similarity=15.31, coverage=4.7, names_missing=-5.08, bias=-7.59
+    ),
+    "hashing": Calibration(similarity=9.08, coverage=5.03, names_missing=-3.59, bias=-4.14),
+    "": Calibration(similarity=15.31, coverage=4.7, names_missing=-5.08, bias=-7.59),
 }
 
 

@@ -89,35 +89,37 @@ def test_what_is_removed_is_gone_also_from_the_file(memory: Memory, tmp_path: Pa
 
 def test_strange_texts_and_queries(remember: Callable[[str, str], list[Hit]]) -> None:
     text = 'Melka\0 Dorn <|end|> was\ud800 born\x1b[2J in \uffffTivara \U0001f600; it\'s "so".'
-    query = "\0 \ud800 NEAR(\"' OR 1=1) * AND NOT ^ Where was Melka Dorn born?"
+    query = "\0 \ud800 (\"' OR ^) * AND NOT {-} Where was Melka Dorn born?"
     (hit,) = remember(text, query)
     assert hit.end - hit.start == len(hit.text) == len(text)
     assert "<|end|>" in hit.text and "\U0001f600" in hit.text and "\0" not in hit.text
-    assert remember(text, "word " * 5000 + "Where was Melka Dorn born?") != []
+    assert remember(text, "please " * 5000 + "Where was Melka Dorn born?") != []
+    assert remember(text, "Where was Melka Dorn born? " + "please " * 5000) != []
 
 
 def test_refusals(memory: Memory) -> None:
     with pytest.raises(UserError, match="'Empty' has no text to remember"):
         memory.add(fact("a", " \n\0 ", title="Empty"))
+    assert memory.search("near NEAR(a b) col:x", owner="me") == []
     with pytest.raises(UserError, match="the limit is 5,000,000"):
         memory.add(fact("a", "a" * 5_000_001))
     assert memory.count() == 0
 
 
-class Slow:
-    """An embedder that waits for leave after its first texts, and knows another space."""
+class Other:
+    """An embedder of another name, which can be held back in the background."""
 
     dimension = 512
+    name = "hashing-other"
 
-    def __init__(self, name: str = "hashing-slow", free: int = 10**6) -> None:
-        self.name = name
+    def __init__(self, *, held: bool = False) -> None:
         self.inner: Embedder = load_embedder("hashing")
-        self.free = free
         self.go = threading.Event()
+        if not held:
+            self.go.set()
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        self.free -= len(texts)
-        if self.free < 0:
+        if threading.current_thread().name == "memory":
             self.go.wait(20)
         return self.inner.encode(texts)
 
@@ -133,12 +135,11 @@ def wait_until(done: Callable[[], bool]) -> None:
 
 
 def test_a_long_text_is_found_by_words_while_it_is_embedded(tmp_path: Path) -> None:
-    embedder = Slow(free=8)
+    embedder = Other(held=True)
     memory = Memory(tmp_path / "a.db", embedder, MemoryConfig(eager_seconds=0.0))
     text = "Nothing of note happened on that day in the town. " * 300 + "Melka Dorn left Tivara."
     assert memory.add(fact("a", text)) > 15
     assert memory.pending() > 0
-    embedder.free += 1
     (hit, *_) = memory.search("When did Melka Dorn leave Tivara?", owner="me")
     assert "Melka Dorn left" in hit.text and hit.similarity is None and hit.keyword
     embedder.go.set()
@@ -150,7 +151,7 @@ def test_a_long_text_is_found_by_words_while_it_is_embedded(tmp_path: Path) -> N
 def test_another_embedder_embeds_what_is_there(tmp_path: Path) -> None:
     first = Memory(tmp_path / "a.db", load_embedder("hashing"))
     first.add(fact("a", "Melka Dorn was born in Tivara."))
-    second = Memory(tmp_path / "a.db", Slow())
+    second = Memory(tmp_path / "a.db", Other())
     wait_until(lambda: second.pending() == 0)
     assert second.search("Where was Melka Dorn born?", owner="me")[0].similarity is not None
     second.add(fact("b", "Ila Ver was born in Lumo."))
