@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from nanohydra.adapters.lora import targeted
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Record
 from nanohydra.data import open_source
 from nanohydra.data.config import SourceConfig
-from nanohydra.learn.config import AnchorConfig
+from nanohydra.learn.config import LearnConfig
+from nanohydra.learn.directions import Spread, spreads
 from nanohydra.learn.samples import Sample, encode_record, pack
 from nanohydra.model import Decoder
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from nanohydra.checkpoint import Loaded
 
 ROWS_AT_ONCE = 16
+MAX_SPREAD_SAMPLES = 256
 
 
 def read_records(sources: Mapping[str, SourceConfig], count: int) -> dict[str, list[Record]]:
@@ -41,12 +44,18 @@ def read_records(sources: Mapping[str, SourceConfig], count: int) -> dict[str, l
 class Anchors:
     """Samples with the base's final hidden states at the places that their masks name.
 
-    samples: those given, with their places in `hidden_ND`. Made while no adapter is on; they hold
-    for as long as the base and its dtype stay as they are.
+    samples: those given, with their places in `hidden_ND`. spreads: of the inputs that they give
+    to linear layers, by name; a layer without one is adapted without regard to them. Made while
+    no adapter is on; it all holds for as long as the base and its dtype stay as they are.
     """
 
-    def __init__(self, samples: Sequence[Sample], hidden_ND: Tensor) -> None:
-        self.samples, self.hidden_ND = list(samples), hidden_ND
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        hidden_ND: Tensor,
+        spreads: Mapping[str, Spread] | None = None,
+    ) -> None:
+        self.samples, self.hidden_ND, self.spreads = list(samples), hidden_ND, spreads or {}
 
     @classmethod
     @torch.no_grad()
@@ -68,24 +77,28 @@ class Anchors:
         return cls(placed, torch.cat(held))
 
     @classmethod
-    def of_sources(cls, loaded: Loaded, config: AnchorConfig) -> Anchors:
-        """The anchors of the recipe. Raises UserError for a source that has no records."""
-        limit = min(config.max_length, loaded.config.max_seq_len)
-        records = read_records(config.training_sources, config.sequences).values()
-        return cls.of(
-            loaded.model,
-            (
-                encode_record(loaded.tokenizer, record, limit, whole=True)
-                for group in records
-                for record in group
-            ),
-        )
+    def of_recipe(cls, loaded: Loaded, config: LearnConfig) -> Anchors:
+        """The anchors of a recipe. Raises UserError for a source that has no records."""
+        limit = min(config.anchors.max_length, loaded.config.max_seq_len)
+        sources = config.anchors.training_sources
+        samples = [
+            encode_record(loaded.tokenizer, record, limit, whole=True)
+            for records in read_records(sources, config.anchors.sequences).values()
+            for record in records
+        ]
+        anchors = cls.of(loaded.model, samples)
+        if config.train.directions == "lessons":
+            some = samples[:: max(1, len(samples) // MAX_SPREAD_SAMPLES)]
+            names = targeted(loaded.model, config.lora)
+            floor = config.train.directions_floor
+            anchors.spreads = spreads(loaded.model, names, some, floor=floor)
+        return anchors
 
     def joined(self, others: Anchors) -> Anchors:
         """These and then the others, which get new places."""
         moved = [replace(s, place=s.place + len(self.hidden_ND)) for s in others.samples]
         hidden_ND = torch.cat([self.hidden_ND, others.hidden_ND])
-        return Anchors([*self.samples, *moved], hidden_ND)
+        return Anchors([*self.samples, *moved], hidden_ND, self.spreads)
 
     def divergence(self, model: Decoder, x_BTD: Tensor, places_BT: Tensor) -> Tensor | None:
         """Mean KL(base || model) in nats over the tokens that have a place; None if none has.

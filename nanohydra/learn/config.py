@@ -50,14 +50,19 @@ class AdapterTrainConfig:
 
     dtype: the base computes in; auto: bfloat16 where the hardware multiplies it fast. The
         adapter's own numbers are float32 in any case.
-    lr: AdamW's rate, the same for both factors; it rises over warmup_steps and then stays until
+    lr: AdamW's rate; it rises over warmup_steps and then stays until
         the lessons are recalled.
+    directions: what the first factor of each layer reads: "lessons", what lessons have and anchors
+        do not, and it stays so; or "random", and it is trained. directions_floor: variance of the
+        anchors, as a share of the mean one, that counts as none.
     row_length, rows_per_step: tokens of a row, and rows of a step. An item that is longer makes
         the rows longer, up to what the model sees.
     kl_weight: of the divergence from the base on anchors, forward KL over the whole vocabulary
         in nats per token.
-    max_steps, max_seconds: caps; a run that meets one keeps what it has, and the gate decides.
-    check_every: steps between checks whether the development wordings are recalled.
+    max_epochs, max_steps, max_seconds: caps, the first on passes over the new items; a run that
+        meets one keeps what it has, and the gate decides.
+    check_every: steps between checks whether the development wordings are recalled, or half a
+        pass over the new items where that is longer.
     stop_recall: share of them that is enough, by greedy decoding. settle_steps: steps after that,
         over which the rate falls to zero. max_new_tokens: of a decoded answer.
     """
@@ -66,13 +71,16 @@ class AdapterTrainConfig:
     lr: float = 4e-3
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
+    directions: Literal["lessons", "random"] = "lessons"
+    directions_floor: float = 0.002
     warmup_steps: int = 5
     clip_norm: float = 1.0
     row_length: int = 128
     rows_per_step: int = 8
     kl_weight: float = 8.0
-    max_steps: int = 200
-    max_seconds: float = 600.0
+    max_epochs: float = 15.0
+    max_steps: int = 4000
+    max_seconds: float = 1800.0
     check_every: int = 10
     stop_recall: float = 1.0
     settle_steps: int = 20
@@ -82,7 +90,7 @@ class AdapterTrainConfig:
         for name in ("row_length", "rows_per_step", "max_steps", "check_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is at least 1")
-        for name in ("lr", "max_seconds"):
+        for name in ("lr", "max_epochs", "max_seconds", "directions_floor"):
             if not getattr(self, name) > 0:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is above 0")
         for name in ("kl_weight", "weight_decay", "warmup_steps", "clip_norm", "settle_steps"):

@@ -35,7 +35,7 @@ from nanohydra.learn.work import Cancelled, Released, Work, rounded
 
 logger = logging.getLogger(__name__)
 STUDIED, TRAINED, TESTED = 0.05, 0.75, 0.95  # how far a job is when a step is done
-ASKED_PER_LESSON = 2  # held-out questions about an earlier lesson
+TRAINED_ASKED = 2  # of a lesson that has no held-out questions
 KINDS = ("learn", "consolidate")
 BECAUSE_KNOWN = "the model answers every question about it already"
 
@@ -55,8 +55,13 @@ class Task:
 
     @property
     def held_out(self) -> list[StudyItem]:
-        """What the gate asks about the new lessons."""
-        return [item for item in self.study.items if item.split == "test" and item.messages]
+        """What the gate asks about the new lessons: of one without held-out items, trained ones."""
+        asked: list[StudyItem] = []
+        for lesson in self.study.lesson_ids:
+            own = [i for i in self.study.items if i.lesson_id == lesson and i.messages]
+            held = [i for i in own if i.split == "test"]
+            asked += held or [i for i in own if i.split == "train"][:TRAINED_ASKED]
+        return asked
 
 
 class Learner:
@@ -72,7 +77,7 @@ class Learner:
         self.worker = f"learner-{secrets.token_hex(4)}"
         dtype = train_dtype(config.train)
         self.loaded: Loaded = load(model, dtype=dtype)
-        self.anchors = Anchors.of_sources(self.loaded, config.anchors)
+        self.anchors = Anchors.of_recipe(self.loaded, config)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -241,21 +246,23 @@ class Learner:
         held: list[StudyItem] = []
         earlier: list[Earlier] = []
         room = self.config.gate.earlier_items
+        live = {lesson.id for lesson in self.store.lessons(states=("live",), alias=job.alias)}
         for version in self.bank.alias(job.alias).versions:
             recalled = self.bank.info(version).manifest.get("lessons", {})
-            ids = [id for id, share in recalled.items() if share >= 0.5]
-            known = {x.id for x in self.store.lessons(states=("live",), alias=job.alias)}
-            items = self.store.study_items([id for id in ids if id in known])
-            if version not in replaces:
-                held += items
+            new = version in replaces  # its lessons are those of the job
+            ids = [id for id, share in recalled.items() if id in live and (share or 0.0) >= 0.5]
+            items = self.store.study_items([i for i in ids if new or i not in job.lesson_ids])
+            held += () if new else items
+            # All questions of a lesson, as at its own gate, or none.
             asked: list[StudyItem] = []
-            for id in ids:
-                own = [i for i in items if i.lesson_id == id and i.split == "test"]
-                asked += [i for i in own if i.kind != "reverse"][:ASKED_PER_LESSON]
-            asked = asked[: max(0, room)]
-            room -= len(asked)
-            folder = None if version in replaces else self.bank.path(version)
+            for lesson in dict.fromkeys(item.lesson_id for item in items):
+                own = [i for i in items if i.lesson_id == lesson and i.split == "test"]
+                own = [i for i in own if i.kind != "reverse"]
+                if len(own) <= room:
+                    asked += own
+                    room -= len(own)
             if asked:
+                folder = None if new else self.bank.path(version)
                 earlier.append(Earlier(folder=folder, items=tuple(asked)))
         return held, earlier
 
@@ -272,7 +279,7 @@ class Learner:
         manifest: dict[str, Any] = {
             "alias": job.alias,
             "job": job.id,
-            "lessons": dict(report.lessons),
+            "lessons": {id: report.lessons.get(id) for id in task.study.lesson_ids},
             "replay": sorted({item.lesson_id for item in task.replay}),
             "replaces": list(task.replaces),
             "gate": report.to_json(),

@@ -18,13 +18,14 @@ import torch
 
 from nanohydra.adapters import AdapterWeights
 from nanohydra.adapters.base import base_hash
-from nanohydra.adapters.lora import attach
+from nanohydra.adapters.lora import attach, targeted
 from nanohydra.core.errors import UserError
 from nanohydra.core.runtime import multiplies_bfloat16_fast
 from nanohydra.core.types import IGNORE
 from nanohydra.kernels import linear_cross_entropy
 from nanohydra.learn.anchors import Anchors
 from nanohydra.learn.config import AdapterTrainConfig, LearnConfig
+from nanohydra.learn.directions import aim, collect
 from nanohydra.learn.near_misses import near_misses
 from nanohydra.learn.replies import reply_to_all
 from nanohydra.learn.samples import Mixture, Sample, encode, encode_item, pack
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 NEAR_MISSES_PER_LESSON = 6
 # Below this share of dev answers predicted token by token, decoding them is not worth its time.
 WORTH_DECODING = 0.6
+ROWS_AT_ONCE = 32
 
 Progress = Callable[[float, Mapping[str, float]], None]
 
@@ -83,6 +85,7 @@ def train_adapter(
     was_training = loaded.model.training
     try:
         loaded.model.train()
+        aim(attached, anchors.spreads, run.inputs, seed=config.seed)
         run.steps(attached, checked(study))
         return TrainedAdapter(weights=attached.weights(run.base), metrics=run.metrics)
     finally:
@@ -127,19 +130,24 @@ class _Run:
         }
         shares = {name: getattr(mixture, name) for name in pools if name != "new"}
         shares["new"] = 1.0 - sum(shares.values())
+        known = [n for n in targeted(self.model, config.lora) if n in anchors.spreads]
+        self.inputs = collect(self.model, known, pools["new"])
         widest = max(len(s.ids) - 1 for pool in pools.values() for s in pool)
-        self.mixture = Mixture(
-            pools, shares, row_length=max(config.train.row_length, widest), seed=config.seed
-        )
+        row_length = max(config.train.row_length, widest)
+        self.mixture = Mixture(pools, shares, row_length=row_length, seed=config.seed)
+        tokens = self.mixture.shares["new"] * row_length * config.train.rows_per_step
+        epoch = sum(len(sample.ids) - 1 for sample in pools["new"]) / tokens  # in steps
+        self.last = min(config.train.max_steps, math.ceil(config.train.max_epochs * epoch))
+        self.check_every = max(config.train.check_every, round(epoch / 2))
 
     def steps(self, attached: Attached, asked: Sequence[StudyItem]) -> None:
         """Step after step, until what is asked is recalled or a cap is met."""
         train = self.config.train
-        parameters = list(attached.parameters())
+        parameters = [p for p in attached.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             parameters, lr=train.lr, betas=train.betas, weight_decay=train.weight_decay, fused=True
         )
-        last = train.max_steps
+        last, check_every, settling = self.last, self.check_every, False
         for step in itertools.count(1):
             if self.should_stop():
                 raise Stopped
@@ -151,10 +159,10 @@ class _Run:
                 raise UserError(f"the training broke down at step {step}: the loss is not finite")
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            if step % train.check_every == 0 and last == train.max_steps and asked:
+            if step % check_every == 0 and asked and not settling:
                 self.metrics["recall"] = recall = self.recall(asked)
                 if recall >= train.stop_recall:
-                    last = min(last, step + train.settle_steps)
+                    last, settling = min(last, step + train.settle_steps), True
             seconds = time.monotonic() - self.started
             self.metrics |= {
                 "steps": float(step),
@@ -196,12 +204,11 @@ class _Run:
         """
         if not dev:
             return 0.0
+        longest = self.model.config.max_seq_len
+        samples = [encode_item(self.loaded.tokenizer, item, longest) for item in dev]
         was_training = self.model.training
         self.model.eval()
-        samples = [
-            encode_item(self.loaded.tokenizer, item, self.model.config.max_seq_len) for item in dev
-        ]
-        right = [predicts(self.model, sample) for sample in samples]
+        right = predicted(self.model, samples)
         self.model.train(was_training)
         if sum(right) >= WORTH_DECODING * len(dev):
             rest = [number for number, ok in enumerate(right) if not ok and dev[number].messages]
@@ -234,14 +241,20 @@ def checked(study: Study) -> list[StudyItem]:
 
 
 @torch.no_grad()
-def predicts(model: Decoder, sample: Sample) -> bool:
-    """Whether each token that the mask names is the likeliest one after those before it."""
-    rows = pack([[sample]])
-    x_BTD = model.hidden(rows.batch.ids_BT.to(model.device))
-    labels_BT = rows.batch.labels_BT.to(model.device)
-    mask_BT = labels_BT != IGNORE
-    likeliest = model.unembed(x_BTD[mask_BT]).argmax(-1)
-    return bool((likeliest == labels_BT[mask_BT]).all())
+def predicted(model: Decoder, samples: Sequence[Sample]) -> list[bool]:
+    """Of each sample, whether every token that its mask names is the likeliest one at its place."""
+    right = [False] * len(samples)
+    order = sorted(range(len(samples)), key=lambda number: len(samples[number].ids))
+    for start in range(0, len(order), ROWS_AT_ONCE):
+        group = order[start : start + ROWS_AT_ONCE]
+        batch = pack([[samples[number]] for number in group]).batch
+        mask_BT, x_BTD = batch.labels_BT != IGNORE, model.hidden(batch.ids_BT.to(model.device))
+        wrong_BT = torch.zeros_like(mask_BT)
+        likeliest_N = model.unembed(x_BTD[mask_BT.to(model.device)]).argmax(-1).cpu()
+        wrong_BT[mask_BT] = likeliest_N != batch.labels_BT[mask_BT]
+        for number, wrong in zip(group, wrong_BT.any(1).tolist(), strict=True):
+            right[number] = not wrong
+    return right
 
 
 def rate_factor(config: AdapterTrainConfig, step: int, last: int) -> float:

@@ -17,7 +17,7 @@ from nanohydra.learn.near_misses import PLAIN, change_name, near_misses
 from nanohydra.learn.replies import reply_to_all
 from nanohydra.learn.samples import Mixture, Sample, encode_item, encode_record, pack
 from nanohydra.learn.study import Study, StudyItem
-from nanohydra.learn.train import Stopped, predicts, rate_factor, train_adapter
+from nanohydra.learn.train import Stopped, predicted, rate_factor, train_adapter
 
 Settings = Callable[..., LearnConfig]
 Items = Callable[..., tuple[StudyItem, ...]]
@@ -193,9 +193,24 @@ def test_training_stops_when_told(loaded: Loaded, settings: Settings, lesson_ite
 def test_training_ends_at_its_time_cap(
     loaded: Loaded, settings: Settings, lesson_items: Items
 ) -> None:
-    config = settings("--train.max_steps=100000", "--train.max_seconds=0.05")
+    config = settings(
+        "--train.max_steps=100000", "--train.max_epochs=1e9", "--train.max_seconds=0.05"
+    )
     trained = train_adapter(loaded, Study(items=lesson_items(("train",))), [], NO_ANCHORS, config)
     assert 1 <= trained.metrics["steps"] < 100
+
+
+def test_the_caps_follow_from_how_much_there_is_to_learn(
+    loaded: Loaded, settings: Settings, make_item: Callable[..., StudyItem]
+) -> None:
+    words = ("--train.max_epochs=3", "--train.max_steps=1000", "--train.rows_per_step=2")
+    steps = {}
+    for count in (4, 40):
+        asked = [make_item(f"What is number {n}?", "Heron", "Heron") for n in range(count)]
+        study = Study(items=tuple(asked))
+        trained = train_adapter(loaded, study, [], NO_ANCHORS, settings(*words))
+        steps[count] = trained.metrics["steps"]
+    assert steps[40] > 5 * steps[4]
 
 
 def test_nothing_to_train_on_is_a_users_mistake(
@@ -215,9 +230,10 @@ def test_predicting_every_token_is_what_greedy_decoding_says(
         for _ in range(5):
             ids.append(int(model(torch.tensor([[*prompt, *ids]]))[0, -1].argmax()))
     mask = (*[False] * len(prompt), *[True] * len(ids))
-    assert predicts(model, Sample(ids=(*prompt, *ids), mask=mask))
     wrong = [*ids[:-1], (ids[-1] + 1) % tokenizer.vocab_size]
-    assert not predicts(model, Sample(ids=(*prompt, *wrong), mask=mask))
+    both = [Sample(ids=(*prompt, *each), mask=mask) for each in (wrong, ids)]
+    longer = Sample(ids=(*prompt, *prompt, *ids), mask=(*[False] * len(prompt), *mask))
+    assert predicted(model, [*both, longer])[:2] == [False, True]
 
 
 @pytest.mark.parametrize(
