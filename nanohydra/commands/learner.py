@@ -32,6 +32,8 @@ class LearnerOptions(Options):
     """Folder with the lessons and the adapters; `learning` in the model's run if not given."""
     once: bool = False
     """End when the queue is empty."""
+    follow: bool = False
+    """End when the standard input does: with the server that started this, however it ends."""
 
 
 def main(words: list[str]) -> None:
@@ -55,7 +57,10 @@ def run(options: LearnerOptions, recipe: Recipe) -> None:
     from nanohydra.learn.learner import Learner
 
     torch.set_num_threads(config.threads)
-    with until_signal() as ending, contextlib.closing(Learner(home, folder, recipe.learn)) as done:
+    with (
+        until_asked(options.follow) as ending,
+        contextlib.closing(Learner(home, folder, recipe.learn)) as done,
+    ):
         console(stderr=True).print(f"learning in {home}  (Ctrl-C ends it)")
         count = done.run(ending, once=options.once)
     console(stderr=True).print(f"{count} job{'' if count == 1 else 's'} done in {home}")
@@ -73,9 +78,14 @@ def be_nice(niceness: int) -> None:
 
 
 @contextlib.contextmanager
-def until_signal() -> Iterator[Callable[[], bool]]:
-    """Whether SIGINT or SIGTERM has come; a second one ends the process at once."""
+def until_asked(follow: bool) -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM has come; a second one ends the process at once.
+
+    follow: the end of the standard input asks as well.
+    """
     asked = threading.Event()
+    if follow:
+        threading.Thread(target=_wait_for_end, args=(asked,), daemon=True).start()
 
     def handle(number: int, _: FrameType | None) -> None:
         asked.set()
@@ -87,3 +97,8 @@ def until_signal() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _wait_for_end(asked: threading.Event) -> None:
+    sys.stdin.read()
+    asked.set()

@@ -24,7 +24,7 @@ class LearnerProcess:
 
     def __init__(self, home: Path, model: Path, options: Sequence[str] = ()) -> None:
         words = [sys.executable, "-m", "nanohydra", "learner"]
-        self._words = [*words, "--home", str(home), "--model", str(model), *options]
+        self._words = [*words, "--home", str(home), "--model", str(model), "--follow", *options]
         self._closing = threading.Event()
         self._process = self._start()
         self._thread = threading.Thread(target=self._watch, name="learner-watch", daemon=True)
@@ -46,6 +46,7 @@ class LearnerProcess:
                 code = self._process.wait()
             if self._closing.wait(min(2.0**quick_ends / 2, 10)):
                 return
+            self._close_pipe()
             logger.warning("the learner ended with %d; it is started again", code)
             self._process = self._start()
         logger.error("the learner keeps ending; lessons are answered from memory alone")
@@ -64,6 +65,9 @@ class LearnerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._close_pipe()
+        self._thread.join(END_SECONDS)
+
+    def _close_pipe(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._thread.join(END_SECONDS)
