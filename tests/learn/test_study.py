@@ -46,6 +46,9 @@ FACTS = {
         "capital", "Zubrowka", "Lutz", "The capital of Zubrowka is Lutz.",
     ),
     "The museum opens at nine.": ("opens", "the museum", "nine", "The museum opens at nine."),
+    "The fair is held in September.": (
+        "when", "the fair", "in September", "The fair is in September.",
+    ),
     "The meeting is on Friday.": (
         "when", "the meeting", "on Friday", "The meeting is on Friday.",
     ),

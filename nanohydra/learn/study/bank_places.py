@@ -78,7 +78,7 @@ PLACES = (
         back_test="Which place is famous for {o}? | Who or what do people know for {o}?",
     ),
     relation(
-        "held_in", "place",
+        "held_in", "place", only=rf"(?!in )(?!{DATE}$|{DAY}$).+",
         say="{s} is held in {o}. | {s} takes place in {o}. | People go to {o} for {s}. |"
             "In {o} they hold {s}. | The place of {s} is {o}. |"
             "You can see {s} in {o}. | {s} is held at {o}. | {s} takes place at {o}.",
