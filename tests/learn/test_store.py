@@ -321,7 +321,8 @@ class Queue(RuleBasedStateMachine):
             id = list(self.jobs)[pick % len(self.jobs)]
             job = self.jobs[id]
             right = job["state"] in ("active", "cancelling") and job["worker"] == worker
-            assert self.store.update(id, worker=worker, state=state) == right  # type: ignore[arg-type]
+            done = self.store.update(id, worker=worker, state=state)  # type: ignore[arg-type]
+            assert done == right
             if right:
                 job["state"] = state
 

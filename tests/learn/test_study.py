@@ -106,7 +106,12 @@ def example_fact(relation: object) -> ParsedFact:
     value = VALUES.get(relation.value, "silver bells")  # type: ignore[attr-defined]
     if relation.key == "when":  # type: ignore[attr-defined]
         value = "on 4 July"
-    return ParsedFact(relation=relation, subject="Norrin Hall", object=value, extra=EXTRA)  # type: ignore[arg-type]
+    return ParsedFact(
+        relation=relation,  # type: ignore[arg-type]
+        subject="Norrin Hall",
+        object=value,
+        extra=EXTRA,
+    )
 
 
 @pytest.mark.parametrize("relation", RELATIONS, ids=lambda r: r.key)
