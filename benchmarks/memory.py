@@ -234,10 +234,10 @@ def measure(embedder: Embedder, pages: list[dict[str, Any]], options: Any) -> di
         result["recall_at_4"] = recall(memory, rng.sample(pairs, options.questions))
         print(json.dumps(result["recall_at_4"]))
         if options.times:
-            memory.config = MemoryConfig()
-            result |= found_after(memory, options.rounds)
-            result |= document_found_after(memory, [page["context"] for page in pages[:100]])
-            memory.config = config
+            usual = Memory(Path(folder) / "memory.db", embedder)
+            result |= found_after(usual, options.rounds)
+            result |= document_found_after(usual, [page["context"] for page in pages[:100]])
+            usual.close()
         asked = [*ask_squad(memory, pages, options.unknown)]
         asked += ask_facts(memory, [query for query, _ in pairs])
         memory.close()
