@@ -230,7 +230,7 @@ class Folder:
             for lesson in reversed(self.store.lessons(owner=OWNER))
             if all(word in lesson.text.casefold() for word in words)
         ]
-        return [views.lesson(self.store, self.bank, lesson) for lesson in found[:limit]]
+        return views.lessons(self.store, self.bank, found[:limit])
 
     def forget(self, id: str) -> Json:
         """Delete a lesson."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from nanohydra.adapters.bank import Bank
 from nanohydra.adapters.base import base_hash
 from nanohydra.checkpoint import Loaded
+from nanohydra.learn.curate import warm
 from nanohydra.learn.home import Home
 from nanohydra.learn.planner import AdapterHost, Planner
 from nanohydra.learn.process import LearnerProcess
@@ -42,6 +44,8 @@ def open_learning(
     whether to start its process, with these further options. Raises UserError for damaged files.
     """
     files = Home(home)
+    # The first lesson would otherwise wait two seconds for the evaluation questions.
+    threading.Thread(target=warm, name="curate", daemon=True).start()
     encoder = load_embedder(embedder)
     store = LearningStore(files.database)
     memory = Memory(files.database, encoder)

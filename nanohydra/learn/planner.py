@@ -157,12 +157,14 @@ class Planner:
 
     def _known(self, lesson_id: str) -> Known:
         lesson = self._lessons[lesson_id]
-        items = [i for i in self.store.study_items([lesson_id]) if i.split == "train"]
+        asked = [
+            i for i in self.store.study_items([lesson_id]) if i.split == "train" and i.messages
+        ]
         return Known(
             lesson=lesson_id,
             version=self._live[lesson_id],
             created=lesson.created,
-            questions=tuple(dict.fromkeys(item.question for item in items)),
+            questions=tuple(dict.fromkeys(item.question for item in asked)),
             text=lesson.text,
         )
 

@@ -130,9 +130,7 @@ class LearningService:
             for lesson in reversed(self.store.lessons(owner=owner))
             if all(word in lesson.text.casefold() for word in words)
         ]
-        return [
-            views.lesson(self.store, self.bank, each) for each in found[offset : offset + limit]
-        ]
+        return views.lessons(self.store, self.bank, found[offset : offset + limit])
 
     def delete_lesson(self, id: str) -> Json:
         """Forget a lesson: at once in memory and answers, then in every version that saw it."""

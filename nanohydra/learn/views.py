@@ -32,36 +32,44 @@ SENTENCES = {
 }
 
 
-def lesson(store: LearningStore, bank: Bank, item: Lesson) -> Json:
-    """One lesson, with the version that answers for it and how well it did there."""
-    versions = [v for v in store.versions_that_saw(item.id) if is_live(bank, v)]
-    holds = [v for v in versions if store.lessons_of_version(v).get(item.id) == "new"]
-    job = next((j for j in store.jobs(limit=1000) if item.id in j.lesson_ids), None)
-    version = holds[0] if holds and item.state == "live" else None
-    shown: str = item.state
-    if job is not None and item.state == "studying" and job.state == "testing":
-        shown = "tested"
-    return {
-        "id": item.id,
-        "kind": item.kind,
-        "title": item.title,
-        "text": item.text[:TEXT_CHARS],
-        "state": shown,
-        "version": version,
-        "recall": recall_of(store, item.id, version),
-        "job": job.id if job else None,
-        "created": item.created,
-        "reason": item.reason or None,
-        "flags": list(item.flags),
-        "alias": item.alias,
+def lessons(store: LearningStore, bank: Bank, items: Sequence[Lesson]) -> list[Json]:
+    """Lessons, each with the version that answers for it and how well it did in its test."""
+    version_of: dict[str, str] = {}
+    for name in bank.aliases():
+        for version in bank.alias(name).versions:  # newest first
+            for id, role in store.lessons_of_version(version).items():
+                if role == "new":
+                    version_of.setdefault(id, version)
+    jobs: dict[str, Job] = {}
+    for each in reversed(store.jobs(limit=10_000)):  # the newest counts
+        jobs |= dict.fromkeys(each.lesson_ids, each)
+    recalls = {
+        (str(row.version), id): share
+        for row in store.ledger(event="live", limit=100_000)
+        for id, share in row.details.get("lessons", {}).items()
     }
-
-
-def recall_of(store: LearningStore, lesson_id: str, version: str | None) -> float | None:
-    """The share of held-out questions that a version answered in its test; None = not tested."""
-    rows = store.ledger(event="live", version=version) if version else []
-    found = [row.details.get("lessons", {}).get(lesson_id) for row in rows]
-    return found[-1] if found else None
+    shown = []
+    for item in items:
+        job = jobs.get(item.id)
+        live = version_of.get(item.id) if item.state == "live" else None
+        testing = job is not None and item.state == "studying" and job.state == "testing"
+        shown.append(
+            {
+                "id": item.id,
+                "kind": item.kind,
+                "title": item.title,
+                "text": item.text[:TEXT_CHARS],
+                "state": "tested" if testing else item.state,
+                "version": live,
+                "recall": recalls.get((live, item.id)) if live else None,
+                "job": job.id if job else None,
+                "created": item.created,
+                "reason": item.reason or None,
+                "flags": list(item.flags),
+                "alias": item.alias,
+            }
+        )
+    return shown
 
 
 def job(store: LearningStore, item: Job) -> Json:
@@ -102,11 +110,6 @@ def alias(state: AliasState) -> Json:
     history = [list(change.versions) for change in state.history]
     return {"name": state.name, "alias": state.name, "versions": list(state.versions),
             "history": history}  # fmt: skip
-
-
-def is_live(bank: Bank, version: str) -> bool:
-    """Whether an alias uses a version."""
-    return any(version in bank.alias(name).versions for name in bank.aliases())
 
 
 def adapters(store: LearningStore, bank: Bank) -> list[Json]:

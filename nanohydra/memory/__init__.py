@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from nanohydra.core.lazy import lazy_names
 from nanohydra.memory.chunking import ChunkConfig, split_passages, split_sentences
-from nanohydra.memory.context import as_context
 from nanohydra.memory.embedders import EMBEDDERS, Embedder, load_embedder
 from nanohydra.memory.types import Hit, Passage, Source, SourceInfo
 
@@ -21,7 +20,6 @@ __all__ = [
     "Passage",
     "Source",
     "SourceInfo",
-    "as_context",
     "load_embedder",
     "split_passages",
     "split_sentences",

@@ -260,7 +260,12 @@ def test_an_id_names_the_content(model: Decoder, weights: AdapterWeights) -> Non
         ids.add(AdapterWeights(**{**fields, **change}).id)  # type: ignore[arg-type]
     assert len(ids) == 4
     whole = AdapterWeights(
-        config=LoraConfig(rank=4, alpha=8, dropout=0, targets=list(weights.config.targets)),  # type: ignore[arg-type]
+        config=LoraConfig(
+            rank=4,
+            alpha=8,
+            dropout=0,
+            targets=list(weights.config.targets),  # type: ignore[arg-type]
+        ),  # fmt: skip
         base=weights.base,
         pairs=weights.pairs,
     )

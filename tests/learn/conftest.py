@@ -112,8 +112,13 @@ def item(
     lesson: str = "lesson-1",
 ) -> StudyItem:
     return StudyItem(
-        lesson_id=lesson, kind=kind, messages=(Message(role="user", content=question),),  # type: ignore[arg-type]
-        answer=answer, split=split, family=f"{split}-{kind}", accept=(accept,),  # type: ignore[arg-type]
+        lesson_id=lesson,
+        kind=kind,  # type: ignore[arg-type]
+        messages=(Message(role="user", content=question),),
+        answer=answer,
+        split=split,  # type: ignore[arg-type]
+        family=f"{split}-{kind}",
+        accept=(accept,),
     )  # fmt: skip
 
 
