@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nanohydra.commands.eval import find_model, report_folders
-from nanohydra.commands.lora_trials import Outcome, Texts, read_texts, run_trial, with_rate
+from nanohydra.commands.lora_trials import (
+    Outcome,
+    Trial,
+    prepare_texts,
+    run_apart,
+    run_trial,
+)
 from nanohydra.commands.options import Options, parse, run_path
 from nanohydra.core.errors import UserError
 from nanohydra.core.log import console, summary_table
@@ -45,9 +51,9 @@ class LoraOptions(Options):
     """Its alpha: the update is multiplied by alpha / rank."""
     targets: str = ""
     """Names or patterns of layers with commas between; all linear layers if not given."""
-    lr: float = 2e-3
+    lr: float = 5e-3
     """Peak learning rate of adapters."""
-    full_lr: float = 3e-4
+    full_lr: float = 1e-3
     """Peak learning rate of full fine-tuning."""
     steps: int = 60
     """Training steps of each trial."""
@@ -66,36 +72,36 @@ def main(words: list[str]) -> None:
 def run(options: LoraOptions, recipe: Recipe) -> None:
     """Train, measure, write and print."""
     from nanohydra.checkpoint import load
-    from nanohydra.core.runtime import setup
 
     folder = find_model(options.model or run_path(recipe, None))
     home, _ = report_folders(folder)
-    out = options.out or home / "lora"
-    runtime = setup(recipe.runtime)
     loaded = load(folder)
     config = train_config(options, loaded.config.max_seq_len)
-    trials = planned(options)
+    planned = plan(options)
     terminal = console(stderr=True)
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="nanohydra-") as work:
         with terminal.status("reading"):
-            texts = read_texts(
+            prepare_texts(
                 Path(work),
                 loaded.tokenizer,
                 new=options.data,
                 known=options.known,
                 limit=options.limit,
-                config=config,
             )
-        for number, (name, lora, lr) in enumerate(trials, 1):
-            with terminal.status(f"{name} ({number} of {len(trials)})"):
-                trial = with_rate(config, lr)
-                outcomes.append(
-                    run_trial(
-                        name, folder, texts, trial, runtime, lora=lora, seed=recipe.runtime.seed
-                    )
-                )
-    finish(options, out, folder, outcomes, texts)
+        del loaded
+        for number, (name, lora, lr) in enumerate(planned, 1):
+            trial = Trial(
+                name=name,
+                model=folder,
+                texts=Path(work),
+                config=replace(config, lr=lr),
+                lora=lora,
+                runtime=recipe.runtime,
+            )
+            with terminal.status(f"{name} ({number} of {len(planned)})"):
+                outcomes.append(run_trial(trial) if len(planned) == 1 else run_apart(trial))
+    finish(options, options.out or home / "lora", folder, outcomes)
 
 
 def train_config(options: LoraOptions, longest: int) -> TrainConfig:
@@ -109,13 +115,13 @@ def train_config(options: LoraOptions, longest: int) -> TrainConfig:
         betas=(0.9, 0.99),
         weight_decay=0.0,
         warmup_steps=min(10, options.steps // 4),
-        log_every=max(1, options.steps // 6),
-        validate_every=max(1, options.steps // 6),
+        log_every=max(1, options.steps // 4),
+        validate_every=max(1, options.steps // 4),
         compile="off",
     )
 
 
-def planned(options: LoraOptions) -> list[tuple[str, LoraConfig | None, float]]:
+def plan(options: LoraOptions) -> list[tuple[str, LoraConfig | None, float]]:
     """Name, adapter (None = all weights) and rate of each trial. Raises UserError."""
     from nanohydra.adapters import LINEARS, LoraConfig
 
@@ -136,9 +142,7 @@ def planned(options: LoraOptions) -> list[tuple[str, LoraConfig | None, float]]:
     return [(f"LoRA {lora.rank}", lora, options.lr)]
 
 
-def finish(
-    options: LoraOptions, out: Path, folder: Path, outcomes: Sequence[Outcome], texts: Texts
-) -> None:
+def finish(options: LoraOptions, out: Path, folder: Path, outcomes: Sequence[Outcome]) -> None:
     """Save the adapter or the report and say where it is."""
     from nanohydra.adapters import save_adapter
     from nanohydra.checkpoint import load_model
@@ -167,10 +171,6 @@ def finish(
         "steps": options.steps,
         "rows": options.rows,
         "alpha": options.alpha,
-        "heldout_targets": {
-            "new": sum(batch.num_targets for batch in texts.new_heldout),
-            "known": sum(batch.num_targets for batch in texts.known),
-        },
         "trials": [outcome.as_json() for outcome in outcomes],
         "machine": describe_machine(),
     }

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import math
+import multiprocessing
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanohydra.core.errors import UserError
-from nanohydra.data.config import LoaderConfig, SourceConfig
+from nanohydra.core.runtime import RuntimeConfig
+from nanohydra.data.config import LoaderConfig, Packing, SourceConfig
 from nanohydra.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from nanohydra.adapters import AdapterWeights, LoraConfig
-    from nanohydra.core.runtime import Runtime
     from nanohydra.core.types import Batch
     from nanohydra.data import Shards
     from nanohydra.tokenizer import Tokenizer
 
-VALIDATION_BATCHES = 24
+VALIDATION_BATCHES = 8
 BUILT_IN = ("primer", "pycode", "pydocs")
 KNOWN_PER_DOMAIN = 30
 
@@ -35,7 +37,7 @@ class Texts:
     """New text to learn, and held-out rows of it and of what the model knew before."""
 
     new: Mapping[str, Shards]
-    packing: str
+    packing: Packing
     new_heldout: Sequence[Batch]
     known: Sequence[Batch]
 
@@ -54,8 +56,10 @@ class Outcome:
     """What came of a trial; the first point is the base before any step.
 
     forgetting: by how many nats per token the loss on known text rose; 0.0488 is 5% of
-    perplexity. peak_memory_bytes: above what the process held before the model was loaded; None
-    where the system does not say. disk_bytes: what has to be stored of what was learned.
+    perplexity. tokens_per_second: in the fastest of the stretches between two measurements, which
+    others on the machine disturbed least. peak_memory_bytes: above what the process held before
+    the model was loaded; None where the system does not say. disk_bytes: of what was learned.
+    new_targets, known_targets: how many tokens the losses are means over.
     """
 
     name: str
@@ -67,6 +71,8 @@ class Outcome:
     train_loss: float
     peak_memory_bytes: int | None
     disk_bytes: int
+    new_targets: int
+    known_targets: int
     weights: AdapterWeights | None = None
 
     @property
@@ -100,34 +106,33 @@ def source(name: str, *, split: str, limit: int) -> SourceConfig:
     return SourceConfig(kind=kind, path="" if kind == name else name, limit=limit)
 
 
-def read_texts(
-    folder: Path,
-    tokenizer: Tokenizer,
-    *,
-    new: str,
-    known: str,
-    limit: int,
-    config: TrainConfig,
-) -> Texts:
+def prepare_texts(folder: Path, tokenizer: Tokenizer, *, new: str, known: str, limit: int) -> None:
     """Encode both texts into `folder`. A tenth of the new one is held out.
 
     Raises UserError for what cannot be read and for too little of it.
     """
-    from nanohydra.data import CleanConfig, Loader, open_split, prepare
+    from nanohydra.data import CleanConfig, prepare
 
     sources = {"new": source(new, split="train", limit=limit)}
     prepare(sources, CleanConfig(), tokenizer, folder / "new", valid_fraction=0.1)
     sources = {"known": source(known, split="test", limit=limit)}
     prepare(sources, CleanConfig(), tokenizer, folder / "known")
-    made_with = tokenizer.fingerprint
+
+
+def open_texts(folder: Path, fingerprint: str, config: TrainConfig) -> Texts:
+    """What `prepare_texts` wrote. Raises UserError if there is too little to measure."""
+    from nanohydra.data import Loader, open_split
+
     shards = {
-        "train": open_split(folder / "new", "train", fingerprint=made_with),
-        "valid": open_split(folder / "new", "valid", fingerprint=made_with),
-        "known": open_split(folder / "known", "train", fingerprint=made_with),
+        "train": open_split(folder / "new", "train", fingerprint=fingerprint),
+        "valid": open_split(folder / "new", "valid", fingerprint=fingerprint),
+        "known": open_split(folder / "known", "train", fingerprint=fingerprint),
     }
     # A record with places that carry no loss is a conversation, which must stay whole.
-    whole = {
-        split: any(held.num_targets < held.num_tokens - len(held) for held in of.values())
+    packing: dict[str, Packing] = {
+        split: "pad"
+        if any(held.num_targets < held.num_tokens - len(held) for held in of.values())
+        else "crop"
         for split, of in shards.items()
     }
 
@@ -135,18 +140,19 @@ def read_texts(
         one_pass = LoaderConfig(
             rows_per_batch=config.rows_per_step,
             row_length=config.row_length,
-            packing="pad" if whole[split] else "crop",
+            packing=packing[split],
         )
         return list(islice(Loader(shards[split], one_pass), VALIDATION_BATCHES))
 
     texts = Texts(
         new=shards["train"],
-        packing="pad" if whole["train"] else "crop",
+        packing=packing["train"],
         new_heldout=rows("valid"),
         known=rows("known"),
     )
-    if not texts.new_heldout or not texts.known:
-        raise UserError(f"there is too little text in {new if texts.known else known} to measure")
+    for name, batches in (("new", texts.new_heldout), ("known", texts.known)):
+        if not batches:
+            raise UserError(f"there is too little {name} text to measure a loss on")
     return texts
 
 
@@ -170,30 +176,49 @@ class Curve:
         """Nothing to release."""
 
 
-def run_trial(
-    name: str,
-    folder: Path,
-    texts: Texts,
-    config: TrainConfig,
-    runtime: Runtime,
-    *,
-    lora: LoraConfig | None,
-    seed: int = 0,
-) -> Outcome:
-    """Load the model anew, train an adapter (or all weights, lora=None) and measure."""
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What to train, and on what: an adapter, or all weights if lora is None.
+
+    model: its folder. texts: the folder that `prepare_texts` wrote.
+    """
+
+    name: str
+    model: Path
+    texts: Path
+    config: TrainConfig
+    lora: LoraConfig | None
+    runtime: RuntimeConfig
+
+
+def run_apart(trial: Trial) -> Outcome:
+    """Run a trial in a process of its own, so that none pays for another's memory."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_without_weights, trial).result()
+
+
+def _without_weights(trial: Trial) -> Outcome:
+    return replace(run_trial(trial), weights=None)
+
+
+def run_trial(trial: Trial) -> Outcome:
+    """Load the model anew, train and measure."""
     import torch
 
     from nanohydra.adapters import attach, base_hash
     from nanohydra.checkpoint import load
-    from nanohydra.core.runtime import RuntimeConfig, setup
+    from nanohydra.core.runtime import setup
     from nanohydra.data import Loader
     from nanohydra.training import train, validation_loss
 
-    setup(RuntimeConfig(device=runtime.device, threads=runtime.threads, seed=seed))
+    runtime, config, seed = setup(trial.runtime), trial.config, trial.runtime.seed
     with PeakMemory(runtime.device) as memory:
-        model = load(folder, device=runtime.device, dtype=torch.float32).model
+        loaded = load(trial.model, device=runtime.device, dtype=torch.float32)
+        model = loaded.model
+        texts = open_texts(trial.texts, loaded.tokenizer.fingerprint, config)
         base = base_hash(model)
-        attached = attach(model, lora, seed=seed) if lora else None
+        attached = attach(model, trial.lora, seed=seed) if trial.lora else None
 
         def losses() -> dict[str, float]:
             return {
@@ -205,7 +230,7 @@ def run_trial(
         loader_config = LoaderConfig(
             rows_per_batch=config.rows_per_step,
             row_length=config.row_length,
-            packing="pad" if texts.packing == "pad" else "crop",
+            packing=texts.packing,
             total_batches=config.num_steps,
             seed=seed,
         )
@@ -221,24 +246,20 @@ def run_trial(
     if result.stopped in ("SIGINT", "SIGTERM"):
         raise KeyboardInterrupt
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    speeds = sorted(curve.speeds)
     return Outcome(
-        name=name,
-        rank=lora.rank if lora else None,
+        name=trial.name,
+        rank=trial.lora.rank if trial.lora else None,
         lr=config.lr,
         trained_parameters=trained,
         points=tuple(curve.points),
-        tokens_per_second=speeds[len(speeds) // 2],
+        tokens_per_second=max(curve.speeds),
         train_loss=result.loss,
         peak_memory_bytes=memory.peak,
         disk_bytes=4 * trained,  # float32, as trained
+        new_targets=sum(batch.num_targets for batch in texts.new_heldout),
+        known_targets=sum(batch.num_targets for batch in texts.known),
         weights=attached.weights(base) if attached else None,
     )
-
-
-def with_rate(config: TrainConfig, lr: float) -> TrainConfig:
-    """The same training at another rate."""
-    return replace(config, lr=lr)
 
 
 class PeakMemory:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from nanohydra.adapters import load_adapter
+from nanohydra.adapters import LoraConfig, load_adapter
 from nanohydra.checkpoint import load, save
 from nanohydra.commands import lora, lora_trials
 from nanohydra.core.errors import UserError
 from nanohydra.core.files import sha256
+from nanohydra.core.runtime import RuntimeConfig
 from nanohydra.model import Decoder
 from nanohydra.tokenizer import Tokenizer
 
@@ -54,6 +55,13 @@ def test_one_adapter(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert adapter.id in out and "forgot" in out and "LoRA 2" in out
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials in this process, which is faster."""
+    monkeypatch.setattr(lora, "run_apart", lora.run_trial)
+
+
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("kind", ["lora-vs-full", "ranks"])
 def test_reports(home: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib", reason="plots need the extra 'track'")
@@ -80,6 +88,30 @@ def test_reports(home: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None
         assert trained[1] < trained[0] < trained[2] and trials[2]["rank"] is None
 
 
+def test_a_process_of_its_own_gives_the_same_numbers(home: Path) -> None:
+    options = lora.LoraOptions(steps=2, rows=4, rank=2)
+    model = load(home / "model")
+    lora_trials.prepare_texts(
+        home / "texts",
+        model.tokenizer,
+        new=str(home / "new.jsonl"),
+        known=str(home / "known.jsonl"),
+        limit=0,
+    )
+    trial = lora_trials.Trial(
+        name="x",
+        model=home / "model",
+        texts=home / "texts",
+        config=lora.train_config(options, 40),
+        lora=LoraConfig(rank=2),
+        runtime=RuntimeConfig(device="cpu", dtype="float32", threads=1),
+    )
+    apart, here = lora_trials.run_apart(trial), lora_trials.run_trial(trial)
+    assert apart.points == here.points and apart.weights is None and here.weights is not None
+    assert apart.peak_memory_bytes is None or apart.peak_memory_bytes > 0
+
+
+@pytest.mark.usefixtures("here")
 def test_without_matplotlib_the_numbers_are_written(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
