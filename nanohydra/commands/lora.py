@@ -1,4 +1,4 @@
-"""Train a low-rank adapter on text, or compare adapters with full fine-tuning and by rank."""
+"""Train a low-rank adapter on text, or compare adapters with full fine-tuning."""
 
 from __future__ import annotations
 
