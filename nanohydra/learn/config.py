@@ -72,7 +72,7 @@ class AdapterTrainConfig:
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     directions: Literal["lessons", "random"] = "lessons"
-    directions_floor: float = 0.002
+    directions_floor: float = 0.001
     warmup_steps: int = 5
     clip_norm: float = 1.0
     row_length: int = 128
@@ -83,7 +83,7 @@ class AdapterTrainConfig:
     max_seconds: float = 1800.0
     check_every: int = 10
     stop_recall: float = 1.0
-    settle_steps: int = 20
+    settle_steps: int = 40
     max_new_tokens: int = 48
 
     def __post_init__(self) -> None:
@@ -172,7 +172,7 @@ class GateConfig:
     max_lost: float = 0.01
     earlier_items: int = 200
     min_agreement: float = 0.98
-    min_lead: float = 0.1
+    min_lead: float = 0.2
     min_tools: float = 1.0
     min_format: float = 0.95
     max_relative_change: float = 0.5

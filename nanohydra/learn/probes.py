@@ -178,9 +178,10 @@ def rise(
 
 
 def _opening(record: Record) -> tuple[Message, ...]:
-    """A conversation up to the assistant's last turn; of a text, its beginning as a user's turn."""
+    """A conversation up to its first tool call or its last answer; of a text, its beginning."""
     if isinstance(record, Document):
         opening = record.text[:OPENING_CHARS].rsplit(" ", 1)[0]
         return (Message(role="user", content=opening),)
     turns = [n for n, message in enumerate(record.messages) if message.role == "assistant"]
-    return record.messages[: turns[-1]] if turns else ()
+    calls = [n for n in turns if record.messages[n].tool_calls]
+    return record.messages[: (calls or turns[-1:] or [0])[0]]
