@@ -9,10 +9,11 @@ see is complete; writers take turns. Knows nothing of models, lessons or why a v
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ class Bank:
         Raises UserError for an unknown version, a damaged one, and one for another base.
         """
         version = self.resolve(version)
-        weights = load_adapter(self.folder / version, model=model, config=config, base=base)
+        with self._reading(version):
+            weights = load_adapter(self.folder / version, model=model, config=config, base=base)
         if weights.id != version:
             raise UserError(f"{self.folder / version} holds the version {weights.id}: it was moved")
         return weights
@@ -109,14 +111,16 @@ class Bank:
         """One version. Raises UserError if it is unknown or its manifest cannot be read."""
         version = self.resolve(version)
         folder = self.folder / version
-        manifest = read_manifest(folder)
+        with self._reading(version):
+            manifest = read_manifest(folder)
+            num_bytes = sum(path.stat().st_size for path in folder.iterdir())
         about = manifest.get("nanohydra", {})
         if "base" not in about:
             raise UserError(f"{folder} has no manifest of an adapter; publish the version again")
         return VersionInfo(
             id=version,
             created=float(about["created"]),
-            bytes=sum(path.stat().st_size for path in folder.iterdir()),
+            bytes=num_bytes,
             base=about["base"],
             manifest=manifest,
         )
@@ -191,6 +195,14 @@ class Bank:
     def history(self, alias: str) -> tuple[Change, ...]:
         """Every change of an alias, oldest first."""
         return self.alias(alias).history
+
+    @contextlib.contextmanager
+    def _reading(self, version: str) -> Iterator[None]:
+        """Say so if the version is removed by another process while it is read."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise UserError(f"the version {version} was removed while it was read") from None
 
     def _versions(self) -> tuple[str, ...]:
         if not self.folder.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -299,10 +300,39 @@ def test_readers_see_whole_versions_while_a_writer_works(
     while not done.is_set():
         assert not [info.problem for info in bank.list() if info.problem]
         for version in bank.alias("default").versions:
-            if (bank.folder / version).is_dir():
+            try:
                 assert bank.load(version).id == version
+            except UserError:
+                assert not (bank.folder / version).is_dir()  # removed since the alias was read
     writer.join()
     assert [info.id for info in bank.list()] == [given[-1].id]
+
+
+@pytest.mark.parametrize(
+    ("call", "place"),
+    [("info", "read_manifest"), ("load", "load_adapter"), ("list", "read_manifest")],
+)
+def test_a_version_that_vanishes_while_it_is_read(
+    bank: Bank, versions: list[str], monkeypatch: pytest.MonkeyPatch, call: str, place: str
+) -> None:
+    import nanohydra.adapters.bank as module
+
+    read = getattr(module, place)
+
+    def late(folder: Path, **options: Any) -> Any:
+        if folder.name == versions[0]:
+            shutil.rmtree(folder)
+            if call == "load":
+                raise FileNotFoundError(folder)
+            return {"nanohydra": {"base": "", "created": 0.0}}
+        return read(folder, **options)
+
+    monkeypatch.setattr(module, place, late)
+    if call == "list":
+        assert [info.id for info in bank.list()] == versions[1:]
+    else:
+        with pytest.raises(UserError, match="was removed while it was read"):
+            getattr(bank, call)(versions[0])
 
 
 def test_a_writer_that_never_ends_is_reported(tmp_path: Path) -> None:
