@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from nanohydra.core.errors import UserError
+from nanohydra.core.sqlite import use_wal
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 10.0
@@ -138,7 +139,7 @@ class Database:
 def _prepare(connection: sqlite3.Connection, _: object) -> None:
     """Set up a new connection of the pool."""
     connection.isolation_level = None  # or the driver begins transactions of its own
-    connection.execute("PRAGMA journal_mode = WAL")
+    use_wal(connection, BUSY_SECONDS)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.create_function("casefold", 1, str.casefold, deterministic=True)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from nanohydra.core.errors import UserError
+from nanohydra.core.sqlite import use_wal
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 10.0
@@ -181,7 +182,7 @@ class Database:
 def _prepare(connection: sqlite3.Connection, _: object) -> None:
     """Set up a new connection of the pool."""
     connection.isolation_level = None  # or the driver begins transactions of its own
-    connection.execute("PRAGMA journal_mode = WAL")
+    use_wal(connection, BUSY_SECONDS)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA secure_delete = ON")  # what is unlearned leaves no bytes behind
     connection.execute("PRAGMA recursive_triggers = ON")  # REPLACE would not fire them otherwise

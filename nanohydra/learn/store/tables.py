@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from nanohydra.core.errors import UserError
+from nanohydra.core.sqlite import use_wal
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 20.0
@@ -177,7 +178,7 @@ def _prepare(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # or the driver begins transactions of its own
     # the first thing, as setting the mode may meet another process that does the same
     connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    use_wal(connection, BUSY_SECONDS)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA secure_delete = ON")
 
