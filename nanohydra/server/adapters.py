@@ -6,7 +6,8 @@ Knows names and sets of versions; where they lie and how they are checked it doe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -15,7 +16,7 @@ from starlette.responses import PlainTextResponse
 
 from nanohydra.core.errors import UserError
 from nanohydra.server.errors import ApiError
-from nanohydra.server.learning import Json, Taught, check_open
+from nanohydra.server.learning import Json, Learning, Taught, check_open
 from nanohydra.server.lessons import Alias
 from nanohydra.server.service import Here
 
@@ -65,22 +66,16 @@ async def switch(service: Here, learning: Taught, body: Switch) -> Json:
 async def rollback(service: Here, learning: Taught, alias: str) -> Json:
     """Let an alias mean what it meant before its last change."""
     check_open(service)
-    try:
+    async with known_aliases(learning, alias):
         return await learning.rollback(alias)
-    except UserError as error:
-        known = [each["name"] for each in await asyncio.to_thread(learning.aliases)]
-        raise missing("alias", alias, known, error) from None
 
 
 @router.post("/adapters/{alias}/consolidate", status_code=202)
 async def consolidate(service: Here, learning: Taught, alias: str) -> Json:
     """Train one version in the place of an alias's many; they stay for a rollback."""
     check_open(service)
-    try:
+    async with known_aliases(learning, alias):
         return await learning.consolidate(alias)
-    except UserError as error:
-        known = [each["name"] for each in await asyncio.to_thread(learning.aliases)]
-        raise missing("alias", alias, known, error) from None
 
 
 @router.delete("/adapters/{version}")
@@ -113,6 +108,16 @@ async def unload(learning: Taught, body: UnloadLora) -> PlainTextResponse:
     except UserError as error:
         raise ApiError(404, str(error), param="lora_name", code="adapter_not_found") from None
     return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' removed successfully.")
+
+
+@contextlib.asynccontextmanager
+async def known_aliases(learning: Learning, alias: str) -> AsyncIterator[None]:
+    """What is refused within becomes an ApiError, which says whether the alias is known."""
+    try:
+        yield
+    except UserError as error:
+        known = [each["name"] for each in await asyncio.to_thread(learning.aliases)]
+        raise missing("alias", alias, known, error) from None
 
 
 def missing(what: str, name: str, known: Sequence[str], error: UserError) -> ApiError:

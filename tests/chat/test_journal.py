@@ -335,7 +335,7 @@ def test_a_file_that_breaks_while_it_is_used(journal: Journal) -> None:
 
 
 def test_a_locked_file_is_told(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nanohydra.chat.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("nanohydra.chat.database.Database.busy_seconds", 0.05)
     impatient = Journal(journal.path)
     holder = sqlite3.connect(journal.path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

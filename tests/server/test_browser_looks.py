@@ -147,7 +147,7 @@ def test_narrow_screens_have_a_drawer(open_page: Open) -> None:
     page, _ = open_page(context={})
     page.set_viewport_size({"width": 390, "height": 700})
     show(page, "hello")
-    assert not page.is_visible(".side .new")
+    page.wait_for_selector(".side .new", state="hidden")
     page.click(".burger")
     page.wait_for_selector(".side .new", state="visible")
     assert page.get_attribute(".burger", "aria-expanded") == "true"

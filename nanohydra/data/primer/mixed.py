@@ -16,6 +16,7 @@ from nanohydra.data.primer.facts import Facts, random_turn
 from nanohydra.data.primer.greetings import small_talk
 from nanohydra.data.primer.passage import Passage
 from nanohydra.data.primer.reading import conversation
+from nanohydra.data.primer.stories import request, tell
 from nanohydra.data.primer.wordings_abstain import ABSTENTIONS
 from nanohydra.data.primer.wordings_greetings import BYE, HELLO, THANKS
 
@@ -36,8 +37,11 @@ def _segment(rng: Random, split: Split, number: int) -> tuple[Message, ...]:
         return _pair(random_turn(rng, split))
     if roll < 0.75:
         return _pair((any_question(rng, split)[0], rng.choice(ABSTENTIONS)))
-    if roll < 0.9:
+    if roll < 0.87:
         return _pair(small_talk(rng, split))
+    if roll < 0.95:
+        story = tell(rng, split)
+        return _pair((request(story, rng, split), story.text))
     return conversation(rng, split, Passage(rng, split, 2), 1, "").messages
 
 

@@ -76,3 +76,16 @@ EVERYDAY = tuple(
     dict.fromkeys(THINGS + COUNTABLE + ANIMALS + PLACES + COLOURS + FOODS + DRINKS + CLOTHES)
 )
 WATER_ANIMALS = tuple("ducks frogs geese swans turtles otters beavers crabs eagles bees".split())
+HOUSE = tuple(
+    """printer door gate garage boat car bike clock cat dog key safe shed tent table sofa lamp piano
+    radio phone computer camera window oven kettle van truck wagon ladder cupboard chest box tower
+    house bridge parcel letter book bag coat mirror carpet bed desk bench fence pump engine barrel
+    fridge kite guitar painting robot plant tree roof cellar attic well basket tractor canoe
+    """.split()
+)
+WHEREABOUTS = (
+    *(f"in the {place}" for place in (*PLACES[:20], *SPOTS)),
+    *(f"on the {top}" for top in TOPS),
+    *(f"under the {cover}" for cover in COVERS),
+    *(f"behind the {cover}" for cover in ("house", "barn", "shed", "door", "fence", "oven")),
+)

@@ -13,9 +13,10 @@ from functools import lru_cache
 from random import Random
 
 from nanohydra.data.primer import names, words
-from nanohydra.data.primer.craft import Side, distinct
+from nanohydra.data.primer.craft import Side, distinct, side
 from nanohydra.data.primer.wordings_facts import FactRelation
 from nanohydra.data.primer.wordings_facts2 import FACT_RELATIONS
+from nanohydra.data.primer.wordings_things import THINGS
 
 WORLD_SEED = "the made-up world, first edition"
 SUBJECTS_PER_KIND = {
@@ -29,10 +30,16 @@ TEAM_TYPES = ("Foxes", "Bears", "Wolves", "Eagles", "Lions", "Ducks")
 # no ingredient is also the name of a kind of dish
 INGREDIENTS = tuple(f for f in words.FOODS if f not in (*DISH_TYPES, "porridge"))
 COLOURS = tuple(c for c in words.COLOURS if c != "orange")
+LOOKS = ("big", "small", "old", "new", "little", "heavy", "round", "second", "spare", "other")
+HOUSE = {
+    test: tuple(word for word in words.HOUSE if (side(word) == "test") is test)
+    for test in (False, True)
+}
 
 RELATIONS_OF: dict[str, tuple[FactRelation, ...]] = {
     kind: tuple(r for r in FACT_RELATIONS if r.kind == kind) for kind in SUBJECTS_PER_KIND
 }
+THING_SHARE = 0.2  # of what is taught anew: the things of a house, of which no fact is fixed
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,9 @@ def make_subject(rng: Random, kind: str, where: Side) -> str:
         return f"{names.made_word(rng, where)} {rng.choice(DISH_TYPES)}"
     if kind == "invention":
         return f"the {names.made_word(rng, where)} {rng.choice(INVENTION_TYPES)}"
+    if kind == "thing":
+        noun = rng.choice(HOUSE[where == "test"])
+        return f"the {rng.choice(LOOKS)} {noun}" if rng.random() < 0.4 else f"the {noun}"
     name = names.made_name(rng, where)
     if kind == "team":
         return f"the {name} {rng.choice(TEAM_TYPES)}"
@@ -82,7 +92,17 @@ def make_object(rng: Random, relation: FactRelation, where: Side) -> str:
         return str(rng.randint(1100, 1990))
     if value == "moons":
         return str(rng.randint(2, 30))
+    if value == "code":
+        return "".join(str(rng.randint(0, 9)) for _ in range(rng.randint(3, 5)))
+    if value == "price":
+        return f"{rng.randint(2, 99)} {rng.choice(('dollars', 'coins', 'euros'))}"
+    if value == "spot":
+        return rng.choice(words.WHEREABOUTS)
+    if value in ("title", "given"):
+        given = names.GIVEN_OF["test" if where == "test" else "train"]
+        return rng.choice(given) if rng.random() < 0.6 else names.made_name(rng, where)
     pools = {
+        "day": words.DAYS,
         "job": words.JOBS, "food": words.FOODS, "instrument": words.INSTRUMENTS,
         "goods": words.GOODS, "colour": COLOURS, "material": words.MATERIALS,
         "power": words.POWERS, "beast": words.WATER_ANIMALS, "month": words.MONTHS,
@@ -136,6 +156,8 @@ def by_subject() -> tuple[tuple[Fact, ...], ...]:
 
 def new_facts(rng: Random, split: Side, kind: str | None = None) -> tuple[Fact, ...]:
     """All relations of one fresh subject of a kind, as they could be taught."""
-    kind = kind or rng.choice(tuple(RELATIONS_OF))
+    if kind is None:
+        kind = "thing" if rng.random() < THING_SHARE else rng.choice(tuple(RELATIONS_OF))
+    relations = THINGS if kind == "thing" else RELATIONS_OF[kind]
     subject = make_subject(rng, kind, split)
-    return tuple(Fact(subject, r, make_object(rng, r, split)) for r in RELATIONS_OF[kind])
+    return tuple(Fact(subject, r, make_object(rng, r, split)) for r in relations)

@@ -23,13 +23,15 @@ from nanohydra.data.primer import wordings_reading2 as reading2
 from nanohydra.data.primer import wordings_reading3 as reading3
 from nanohydra.data.primer import wordings_stories as stories
 from nanohydra.data.primer import wordings_stories2 as stories2
+from nanohydra.data.primer import wordings_things as things
 from nanohydra.data.primer import words as words_module
 from nanohydra.data.primer.arithmetic import pair_key
 from nanohydra.data.primer.craft import Bank, held_out, side
 from nanohydra.data.primer.world import all_facts, bare
 
 MODULES = (abstain, arithmetic, facts, facts2, greetings, lookup, personal, reading, reading2,
-           reading3, stories, stories2)  # fmt: skip
+           reading3, stories, stories2, things)  # fmt: skip
+RELATIONS = facts2.FACT_RELATIONS + things.THINGS
 WITH_BANKS = tuple(m for m in MODULES if m is not stories)
 
 
@@ -87,7 +89,7 @@ def test_questions_of_a_relation_differ_by_words() -> None:
         held = [q for ask in relation.asks.values() for q in ask.questions.test]
         assert not {plain(q) for q in questions} & {plain(q) for q in held}, relation.key
         assert not {plain(q) for q in relation.say.train} & {plain(q) for q in relation.say.test}
-    for fact in facts2.FACT_RELATIONS:
+    for fact in RELATIONS:
         assert not {plain(q) for q in fact.ask.train} & {plain(q) for q in fact.ask.test}
         assert not {plain(q) for q in fact.say.train} & {plain(q) for q in fact.say.test}
 
@@ -139,7 +141,7 @@ def test_held_out_calculations_use_words_of_the_same_operation(op: str) -> None:
 
 def test_held_out_fact_questions_use_words_of_the_same_relation() -> None:
     """In the relation's own training questions; words of the frames are in other frames."""
-    for relation in facts2.FACT_RELATIONS:
+    for relation in RELATIONS:
         asked = [relation.ask] + ([relation.back.questions] if relation.back else [])
         for bank in asked:
             known = {word for text in (*bank.train, relation.clause) for word in content(text)}
@@ -167,8 +169,8 @@ def test_reading_wordings_are_many() -> None:
 
 
 def test_fact_wordings_are_many() -> None:
-    assert len(facts2.FACT_RELATIONS) >= 15
-    for fact in facts2.FACT_RELATIONS:
+    assert len(RELATIONS) >= 15
+    for fact in RELATIONS:
         assert len(fact.say.train) >= 6
         assert len(fact.ask.train) + len(facts.FRAMES.train) >= 12
         assert len(fact.ask.test) + len(facts.FRAMES.test) >= 4
