@@ -14,7 +14,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,16 +25,20 @@ from made_facts import made_facts
 
 from nanohydra.chat import ChatModel, ChatParams
 from nanohydra.checkpoint import load
+from nanohydra.core.config import load_config
 from nanohydra.core.runtime import describe_machine
 from nanohydra.core.types import Message
 from nanohydra.engine import Engine, EngineConfig, EngineThread
 from nanohydra.eval.stats import wilson
+from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.opening import open_learning
+from nanohydra.learn.probes import Probes, Prompt
 from nanohydra.learn.service import LearningService
 from nanohydra.learn.study import StudyItem, judge
 
 Json = dict[str, Any]
 WAIT_SECONDS = 600.0
+IDLE_SECONDS = 20.0
 
 
 @dataclass
@@ -70,6 +74,39 @@ class Served:
 
         return asyncio.run(everything())
 
+    def gaps(self, until: Callable[[], bool]) -> list[float]:
+        """Seconds between the words of stories that the base tells one after another."""
+        found: list[float] = []
+
+        async def stream() -> None:
+            asked = [Message(role="user", content="Tell me a story about a kind fox.")]
+            params = ChatParams(temperature=0.0, max_tokens=200)
+            while not until():
+                last = None
+                async for event in self.chat.stream(asked, params):
+                    now = time.perf_counter()
+                    if last is not None:
+                        found.append(now - last)
+                    last = now if event.kind == "text" else None
+                    if until():
+                        break
+
+        asyncio.run(stream())
+        return found
+
+    def untouched(self, prompts: Sequence[Prompt]) -> float:
+        """Share of unrelated prompts that the router leaves to the base, whose answer is then the
+        same to the bit."""
+
+        async def one(messages: Sequence[Message]) -> bool:
+            plan = await self.service.plan(messages, model="auto", memory="off", owner="local")
+            return plan.adapter is None
+
+        async def everything() -> list[bool]:
+            return [await one(prompt.messages) for prompt in prompts]
+
+        return float(np.mean(asyncio.run(everything())))
+
     def items(self, lessons: Sequence[str], *, reverse: bool = False) -> list[StudyItem]:
         """The held-out questions of lessons: forward ones, or reverse ones."""
         found = self.service.store.study_items(list(lessons))
@@ -78,13 +115,13 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, *, learner: bool, options: tuple[str, ...]) -> Iterator[Served]:
+def served(folder: Path, *, learner: bool, config: LearnConfig) -> Iterator[Served]:
     """The model of a folder, served; ended with everything it started."""
     loaded = load(folder / "model")
     thread = EngineThread(Engine(loaded.model, EngineConfig()))
     service = open_learning(
         folder / "learning", folder / "model", loaded, thread.engine, name="model",
-        learner=learner, options=options,
+        learner=learner, config=config,
     )  # fmt: skip
     try:
         yield Served(ChatModel(loaded, thread), service)
@@ -104,14 +141,16 @@ def share(oks: Sequence[bool]) -> Json:
     }  # fmt: skip
 
 
-def teach_at_once(model: Path, count: int, seed: int, options: tuple[str, ...]) -> Json:
+def teach_at_once(model: Path, count: int, seed: int, config: LearnConfig) -> Json:
     """Teach `count` facts in one job; ask after a restart."""
     with home(model) as folder:
-        with served(folder, learner=True, options=options) as now:
+        with served(folder, learner=True, config=config) as now:
             wait_for_learner(now)
             job, lessons, remembered, seconds = now.teach(made_facts(count, seed))
-        with served(folder, learner=False, options=options) as again:
+        with served(folder, learner=False, config=config) as again:
             forward, back = again.items(lessons), again.items(lessons, reverse=True)
+            prompts = Probes(again.chat.loaded, config).prompts
+            untouched = again.untouched(prompts)
             ways = {
                 "weights": again.ask(forward, memory="off"),
                 "memory": again.ask(forward, model="base", memory="auto"),
@@ -127,19 +166,42 @@ def teach_at_once(model: Path, count: int, seed: int, options: tuple[str, ...]) 
         "seconds_to_memory": round(remembered, 3), "seconds_to_live": round(seconds, 2),
         "facts_right_in_every_wording": sum(by_fact.values()),
         "recall": {name: share(oks) for name, oks in ways.items()}, "reverse": share(reverse),
+        "unrelated_left_to_the_base": untouched,
         "gate": {name: check["value"] for name, check in job["gate"].items()},
         "attempts": sum(e["step"] == "trained" for e in job["events"]),
     }  # fmt: skip
 
 
-def teach_in_turn(model: Path, count: int, seed: int, options: tuple[str, ...]) -> Json:
+def teach_while_answering(model: Path, count: int, seed: int, config: LearnConfig) -> Json:
+    """How much longer an answer's tokens take while lessons are learned; seconds."""
+    with home(model) as folder, served(folder, learner=True, config=config) as now:
+        wait_for_learner(now)
+        end = time.monotonic() + IDLE_SECONDS
+        idle = now.gaps(lambda: time.monotonic() > end)
+        texts = [{"kind": "fact", "text": text} for text in made_facts(count, seed)]
+        done = asyncio.run(
+            now.service.submit(texts, alias="default", owner="local", resolve="keep_both")
+        )
+        job = done["job"]
+        learning = now.gaps(lambda: now.service.store.job(job).done)
+    found: Json = {"tokens": {"idle": len(idle), "learning": len(learning)}}
+    for name, q in (("p50", 50), ("p99", 99)):
+        before, during = float(np.percentile(idle, q)), float(np.percentile(learning, q))
+        found[name] = {
+            "idle": round(before, 5), "learning": round(during, 5),
+            "ratio": round(during / before, 3),
+        }  # fmt: skip
+    return found
+
+
+def teach_in_turn(model: Path, count: int, seed: int, config: LearnConfig) -> Json:
     """Teach one fact after another; after each, ask all so far. R[t][i] is the share right."""
     matrix: list[list[float | None]] = []
     states: list[str] = []
     times: list[float] = []
     taught: list[str] = []
     with home(model) as folder:
-        with served(folder, learner=True, options=options) as now:
+        with served(folder, learner=True, config=config) as now:
             wait_for_learner(now)
             for text in made_facts(count, seed):
                 job, lessons, _, seconds = now.teach([text])
@@ -206,19 +268,24 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("runs/tiny/model"))
     parser.add_argument("--out", type=Path, default=Path("runs/learning"))
     parser.add_argument("--at-once", type=int, nargs="*", default=[5, 10])
+    parser.add_argument("--while-answering", type=int, default=5)
     parser.add_argument("--in-turn", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("options", nargs="*", help="for the learner, as --learn.train.lr=0.001")
-    given = parser.parse_args()
-    options = tuple(given.options)
+    given, words = parser.parse_known_args()
+    config = load_config(LearnConfig, None, words)  # as --train.lr=0.001
     given.out.mkdir(parents=True, exist_ok=True)
     results: Json = {"machine": describe_machine(), "model": given.model.name}
     results["at_once"] = []
     for count in given.at_once:
-        results["at_once"].append(teach_at_once(given.model, count, given.seed, options))
+        results["at_once"].append(teach_at_once(given.model, count, given.seed, config))
         print(json.dumps(results["at_once"][-1]))
+    if given.while_answering:
+        results["while_answering"] = teach_while_answering(
+            given.model, given.while_answering, given.seed, config
+        )
+        print(json.dumps(results["while_answering"]))
     if given.in_turn:
-        results["in_turn"] = teach_in_turn(given.model, given.in_turn, given.seed, options)
+        results["in_turn"] = teach_in_turn(given.model, given.in_turn, given.seed, config)
         plot(results["in_turn"]["matrix"], given.out / "forgetting.png")
     (given.out / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
     print(json.dumps(results))

@@ -97,7 +97,7 @@ def run(options: ServeOptions, recipe: Recipe) -> None:
         home = options.learning or home_of(folder)
         service = open_learning(
             home, folder, loaded[0].loaded, loaded[0].engine.engine,
-            name=settings.model_name, embedder=options.embedder,
+            name=settings.model_name, embedder=options.embedder, config=recipe.learn,
         )  # fmt: skip
         teachers.append(service)
         return service

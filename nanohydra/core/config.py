@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import tomllib
 import types
 import typing
@@ -59,6 +60,23 @@ def to_dict(config: Any) -> dict[str, Any]:
     """The dataclass as plain JSON types: `from_dict(type(config), to_dict(config)) == config`."""
     assert dataclasses.is_dataclass(config), config
     return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config) if f.init}
+
+
+def changes(config: Any, prefix: str = "") -> list[str]:
+    """The words `--a.b=c` that make a configuration out of its type's defaults.
+
+    For another process; lists of tables have no such words.
+    """
+
+    def words(now: Mapping[str, Any], before: Mapping[str, Any], path: str) -> Iterator[str]:
+        for key, value in now.items():
+            old = before.get(key)
+            if isinstance(value, dict):
+                yield from words(value, old if isinstance(old, dict) else {}, f"{path}{key}.")
+            elif value != old:
+                yield f"--{path}{key}={json.dumps(value)}"
+
+    return list(words(to_dict(config), to_dict(type(config)()), prefix))
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -20,8 +20,9 @@ from nanohydra.core.errors import UserError
 from nanohydra.core.types import Record
 from nanohydra.data import open_source
 from nanohydra.data.config import SourceConfig
-from nanohydra.learn.config import LearnConfig
+from nanohydra.learn.config import AnchorConfig, LearnConfig
 from nanohydra.learn.directions import Spread, spreads
+from nanohydra.learn.replay import answered_by_base, general_questions
 from nanohydra.learn.samples import Sample, encode_record, pack
 from nanohydra.model import Decoder
 
@@ -30,15 +31,43 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 16
 MAX_SPREAD_SAMPLES = 256
+PRIMER_DOMAINS = ("stories", "greetings", "arithmetic", "reading", "facts", "taught", "abstain")
+GENERAL = "general"
+SEED = 5  # of the primer's anchors, unlike the seeds of training data
 
 
-def read_records(sources: Mapping[str, SourceConfig], count: int) -> dict[str, list[Record]]:
-    """The first `count` records of each source. Raises UserError for a source that has none."""
+def anchor_records(
+    loaded: Loaded, anchors: AnchorConfig, split: Literal["train", "test"]
+) -> dict[str, list[Record]]:
+    """The records of each domain that hold training, or that the gate measures.
+
+    No adapter may be on: the base answers the general questions. Raises UserError for a source
+    that has no records.
+    """
+    count = anchors.sequences if split == "train" else anchors.heldout_sequences
+    sources = dict(anchors.sources if split == "train" else anchors.heldout)
+    domains = () if sources else anchors.domains or domains_of(loaded)
+    for name in domains:
+        if name != GENERAL:
+            sources[name] = SourceConfig(
+                kind="primer", split=split, seed=SEED, counts={name: count}
+            )
     found = {name: list(islice(open_source(s).records(), count)) for name, s in sources.items()}
+    if GENERAL in domains:
+        questions = general_questions(split)[:count]
+        found[GENERAL] = answered_by_base(loaded, questions)
     for name, records in found.items():
         if not records:
             raise UserError(f"the anchor source {name!r} has no records; correct learn.anchors")
     return found
+
+
+def domains_of(loaded: Loaded) -> tuple[str, ...]:
+    """What a model is held to if the recipe does not say."""
+    data = loaded.manifest.get("recipe", {}).get("data", {})
+    tables = [data.get(stage, {}).get("sources", {}) for stage in ("pretrain", "sft")]
+    kinds = {source.get("kind") for table in tables for source in table.values()}
+    return PRIMER_DOMAINS if "primer" in kinds else (GENERAL,)
 
 
 class Anchors:
@@ -80,10 +109,9 @@ class Anchors:
     def of_recipe(cls, loaded: Loaded, config: LearnConfig) -> Anchors:
         """The anchors of a recipe. Raises UserError for a source that has no records."""
         limit = min(config.anchors.max_length, loaded.config.max_seq_len)
-        sources = config.anchors.training_sources
         samples = [
             encode_record(loaded.tokenizer, record, limit, whole=True)
-            for records in read_records(sources, config.anchors.sequences).values()
+            for records in anchor_records(loaded, config.anchors, "train").values()
             for record in records
         ]
         anchors = cls.of(loaded.model, samples)

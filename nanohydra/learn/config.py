@@ -1,4 +1,4 @@
-"""What a recipe may set under [learn]: adapter, training, anchors, gate, retries and the learner.
+"""What a recipe may set under [learn]: adapter, training, anchors, gate, retries, learner, nights.
 
 Frozen dataclasses, imported without torch. The defaults are those that were measured on the model
 of the recipe `tiny`; docs/log.md has the table.
@@ -13,10 +13,6 @@ from typing import Literal
 from nanohydra.adapters.config import LoraConfig
 from nanohydra.core.errors import UserError
 from nanohydra.data.config import SourceConfig
-
-DOMAINS = ("stories", "greetings", "arithmetic", "reading", "facts", "taught", "abstain")
-"""Of the primer, each an anchor: what a lesson must leave as it was."""
-SEED = 5  # of the anchors, unlike the seeds of training data
 
 
 def _share(name: str, value: float) -> None:
@@ -103,13 +99,15 @@ class AdapterTrainConfig:
 class AnchorConfig:
     """What a lesson must leave as it was.
 
-    domains: of the primer; its train split holds training, its test split is what the gate
-        measures. sources, heldout: name -> other texts for the two, in place of the primer's.
-        Each name of the second is a domain of the gate's.
+    domains: of the primer, whose train split holds training and whose test split the gate
+        measures, and "general": everyday questions that the base answers itself. None given: the
+        primer's for a model that was trained on it, "general" for any other. sources, heldout:
+        name -> other texts for the two, in place of all these; each name of the second is a
+        domain of the gate's.
     sequences, heldout_sequences: how many of each are used. max_length: tokens of one at most.
     """
 
-    domains: tuple[str, ...] = DOMAINS
+    domains: tuple[str, ...] = ()
     sources: Mapping[str, SourceConfig] = field(default_factory=dict)
     heldout: Mapping[str, SourceConfig] = field(default_factory=dict)
     sequences: int = 96
@@ -122,22 +120,6 @@ class AnchorConfig:
                 raise UserError(f"learn.anchors.{name} is {getattr(self, name)}; at least 1")
         if bool(self.sources) != bool(self.heldout):
             raise UserError("learn.anchors.sources and learn.anchors.heldout go together")
-
-    @property
-    def training_sources(self) -> Mapping[str, SourceConfig]:
-        """What training is held to."""
-        return self.sources or self._primer("train", self.sequences)
-
-    @property
-    def gate_sources(self) -> Mapping[str, SourceConfig]:
-        """What the gate measures."""
-        return self.heldout or self._primer("test", self.heldout_sequences)
-
-    def _primer(self, split: str, count: int) -> Mapping[str, SourceConfig]:
-        return {
-            name: SourceConfig(kind="primer", split=split, seed=SEED, counts={name: count})
-            for name in self.domains
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +214,27 @@ class LearnerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConsolidateConfig:
+    """When many versions are put together into one without being asked.
+
+    nightly: whether at all. hours: from and until, 0 to 24 by the clock of the place.
+    most_versions: an alias may have; with more it is due.
+    """
+
+    nightly: bool = True
+    hours: tuple[int, int] = (2, 5)
+    most_versions: int = 32
+
+    def __post_init__(self) -> None:
+        if not all(0 <= hour <= 24 for hour in self.hours):
+            raise UserError(f"learn.consolidate.hours is {self.hours}; hours lie from 0 to 24")
+        if self.most_versions < 1:
+            raise UserError(
+                f"learn.consolidate.most_versions is {self.most_versions}; it is at least 1"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LearnConfig:
     """How lessons become adapters."""
 
@@ -243,3 +246,4 @@ class LearnConfig:
     gate: GateConfig = GateConfig()
     retry: RetryConfig = RetryConfig()
     learner: LearnerConfig = LearnerConfig()
+    consolidate: ConsolidateConfig = ConsolidateConfig()

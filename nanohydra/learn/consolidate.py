@@ -6,9 +6,14 @@ in the bank, so that a rollback finds them.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from nanohydra.adapters.bank import Bank
 from nanohydra.core.errors import UserError
+from nanohydra.learn.config import ConsolidateConfig
 from nanohydra.learn.store import LearningStore
+
+NIGHT_SECONDS = 16 * 3600.0  # an alias that was tried so lately is left until the next night
 
 
 def consolidate(alias: str, *, store: LearningStore, bank: Bank) -> str:
@@ -33,7 +38,24 @@ def consolidate(alias: str, *, store: LearningStore, bank: Bank) -> str:
     return job
 
 
-def due(alias: str, *, store: LearningStore, bank: Bank, most_versions: int) -> bool:
-    """Whether an alias has more versions than it should, and no job is on its way already."""
-    busy = any(not job.done and job.alias == alias for job in store.jobs())
-    return not busy and len(bank.alias(alias).versions) > most_versions
+def nightly(
+    now: datetime, *, store: LearningStore, bank: Bank, config: ConsolidateConfig
+) -> list[str]:
+    """Queue what is due at this time, by the clock of the place; returns the jobs.
+
+    Due, within the hours of the recipe, is an alias of more than `most_versions`, once a night and
+    only while nothing else is to be learned.
+    """
+    first, last = config.hours
+    hours = now.hour + 24 * (now.hour < first)
+    if not config.nightly or not first <= hours < last + 24 * (last <= first):
+        return []
+    many = [
+        name for name in bank.aliases() if len(bank.alias(name).versions) > config.most_versions
+    ]
+    jobs = store.jobs() if many else []
+    if any(not job.done for job in jobs):
+        return []
+    since = now.timestamp() - NIGHT_SECONDS
+    tried = {job.alias for job in jobs if job.kind == "consolidate" and job.created > since}
+    return [consolidate(alias, store=store, bank=bank) for alias in many if alias not in tried]

@@ -26,6 +26,7 @@ from nanohydra.checkpoint import Loaded, load
 from nanohydra.core.config import from_dict
 from nanohydra.core.errors import UserError
 from nanohydra.core.files import read_json
+from nanohydra.data.notes import with_notes
 from nanohydra.learn.checks import (
     Answered,
     check_earlier,
@@ -72,9 +73,13 @@ class Gate:
         self.probes = Probes(loaded, config)
 
     def run(
-        self, weights: AdapterWeights, items: Sequence[StudyItem], earlier: Sequence[Earlier] = ()
+        self,
+        weights: AdapterWeights,
+        items: Sequence[StudyItem],
+        earlier: Sequence[Earlier] = (),
+        texts: Mapping[str, str] | None = None,
     ) -> GateReport:
-        """All checks. items: the held-out ones of the new lessons.
+        """All checks. items: the held-out ones of the new lessons. texts: what these say, by id.
 
         Raises UserError for an adapter of another base.
         """
@@ -84,6 +89,7 @@ class Gate:
         config = self.config.gate
         checks = {"size": check_size(self.loaded, weights, config)}
         lessons: dict[str, float] = {}
+        remembered: dict[str, float] = {}
         kept: dict[str, float] = {}
         if checks["size"].passed:  # or no number below would mean anything
             before = self.probes.measure_base(self.loaded, self.base, self.cache)
@@ -94,6 +100,7 @@ class Gate:
             new = Answered(items=items, replies=answered.replies[: len(items)])
             held = Answered(items=own, replies=answered.replies[len(items) :])
             lessons = new.of(reverse=False).by_lesson()
+            remembered = self.ask_from_notes(items, texts or {}).of(reverse=False).by_lesson()
             checks |= check_recall(new, config)
             checks |= check_forgetting(before, after, config)
             answers = [held, *self.ask_versions(earlier)]
@@ -104,6 +111,7 @@ class Gate:
             adapter=weights.id,
             checks=checks,
             lessons=lessons,
+            remembered=remembered,
             earlier=kept,
             seconds=time.monotonic() - started,
             cpu_seconds=time.process_time() - cpu,
@@ -128,6 +136,17 @@ class Gate:
         )
         return Answered(items=items, replies=replies)
 
+    def ask_from_notes(self, items: Sequence[StudyItem], texts: Mapping[str, str]) -> Answered:
+        """Items asked of the base with their lesson's text before them, as a memory finds it."""
+        noted = [item for item in items if item.lesson_id in texts]
+        replies = reply_to_all(
+            self.loaded.model,
+            self.loaded.tokenizer,
+            [with_notes(item.messages, [texts[item.lesson_id]]) for item in noted],
+            max_new_tokens=self.config.train.max_new_tokens,
+        )
+        return Answered(items=noted, replies=replies)
+
     def ask_versions(self, earlier: Sequence[Earlier]) -> Iterator[Answered]:
         """Earlier lessons asked of their own versions, each read from disk."""
         for each in earlier:
@@ -141,7 +160,7 @@ def main() -> int:
 
     In: `{"model", "config", "cache", "threads"}`, which is read at once and lets the model be
     loaded while the adapter is still trained; then the path of a JSON file `{"adapter", "items",
-    "earlier"}`. Out: a report as JSON, or `{"error": why}`.
+    "earlier", "texts"}`. Out: a report as JSON, or `{"error": why}`.
     """
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what else prints, prints elsewhere
@@ -163,6 +182,7 @@ def main() -> int:
             weights,
             [item_from_json(item) for item in request["items"]],
             [Earlier.from_json(each) for each in request["earlier"]],
+            request["texts"],
         ).to_json()
     except UserError as error:
         report = {"error": str(error)}

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -74,6 +74,7 @@ class GateProcess:
         adapter: Path,
         items: Sequence[StudyItem],
         earlier: Sequence[Earlier],
+        texts: Mapping[str, str],
         *,
         request: Path,
         tick: Callable[[], None] = lambda: None,
@@ -87,6 +88,7 @@ class GateProcess:
             "adapter": str(adapter),
             "items": [item_to_json(item) for item in items],
             "earlier": [each.to_json() for each in earlier],
+            "texts": dict(texts),
         }
         write_json(request, body)
         self._say(str(request))
@@ -113,11 +115,9 @@ class GateProcess:
 
     def _say(self, line: str) -> None:
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and `_wait` reads why
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            raise GateFailed(self._failure()) from None
 
     def _wait(self, tick: Callable[[], None]) -> dict[str, Any]:
         """The one line that comes out."""

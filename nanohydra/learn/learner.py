@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from nanohydra.core.config import to_dict
 from nanohydra.core.errors import UserError
 from nanohydra.learn.anchors import Anchors
 from nanohydra.learn.config import LearnConfig
+from nanohydra.learn.consolidate import nightly
 from nanohydra.learn.gate import Earlier
 from nanohydra.learn.gate_process import GateFailed, GateProcess
 from nanohydra.learn.home import Home
@@ -36,7 +38,7 @@ from nanohydra.learn.work import Cancelled, Released, Work, rounded
 logger = logging.getLogger(__name__)
 STUDIED, TRAINED, TESTED = 0.05, 0.75, 0.95  # how far a job is when a step is done
 TRAINED_ASKED = 2  # of a lesson that has no held-out questions
-KINDS = ("learn", "consolidate")
+NOTE_CHARS = 500
 BECAUSE_KNOWN = "the model answers every question about it already"
 
 
@@ -93,7 +95,9 @@ class Learner:
                 done += 1
             elif once:
                 break
-            else:
+            elif not nightly(
+                datetime.now(), store=self.store, bank=self.bank, config=self.config.consolidate
+            ):
                 time.sleep(self.config.learner.poll_seconds)
         return done
 
@@ -122,8 +126,6 @@ class Learner:
     def learn(self, work: Work) -> None:
         """Study, train and test, as often as the recipe allows, then publish or give up."""
         job = work.job
-        if job.kind not in KINDS:
-            raise UserError(f"this learner does not know jobs of the kind {job.kind!r}")
         work.record("started", attempt=job.attempts, lessons=len(job.lesson_ids))
         if job.version is not None and self.finish(work, job.version):
             return
@@ -192,7 +194,7 @@ class Learner:
             save_adapter(adapter, trained.weights, self.loaded.config, manifest={})
             work.state("testing", TRAINED)
             report = gate.ask(
-                adapter, task.held_out, task.earlier,
+                adapter, task.held_out, task.earlier, self.texts(task.study),
                 request=work.folder / f"request-{number}.json", tick=work.check,
             )  # fmt: skip
         passed = {name: check.passed for name, check in report.checks.items()}
@@ -205,6 +207,11 @@ class Learner:
             round=number,
         )  # fmt: skip
         return trained, report
+
+    def texts(self, made: Study) -> dict[str, str]:
+        """What the short lessons say, by id; of long ones a memory finds only parts."""
+        lessons = self.store.lessons_by_id(made.lesson_ids)
+        return {lesson.id: lesson.text for lesson in lessons if len(lesson.text) <= NOTE_CHARS}
 
     def study(self, work: Work) -> Task:
         """Items of the job's lessons, without those that the base knows; and those of others."""

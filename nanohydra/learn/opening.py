@@ -8,6 +8,8 @@ from pathlib import Path
 from nanohydra.adapters.bank import Bank
 from nanohydra.adapters.base import base_hash
 from nanohydra.checkpoint import Loaded
+from nanohydra.core.config import changes
+from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.curate import warm
 from nanohydra.learn.home import Home
 from nanohydra.learn.planner import AdapterHost, Planner
@@ -35,13 +37,13 @@ def open_learning(
     name: str,
     embedder: str = "auto",
     learner: bool = True,
-    options: tuple[str, ...] = (),
+    config: LearnConfig | None = None,
     router: RouterConfig | None = None,
 ) -> LearningService:
     """The learning of a model that runs on `host`.
 
     name: what the model is served as. embedder: see `nanohydra.memory.load_embedder`. learner:
-    whether to start its process, with these further options. Raises UserError for damaged files.
+    whether to start its process, which learns by `config`. Raises UserError for damaged files.
     """
     files = Home(home)
     # The first lesson would otherwise wait two seconds for the evaluation questions.
@@ -59,6 +61,7 @@ def open_learning(
         base=base_hash(loaded.model),
         name=name,
     )
+    options = changes(config or LearnConfig(), "learn.")
     process = LearnerProcess(home, model, options) if learner else None
     return LearningService(
         store=store,

@@ -1,7 +1,8 @@
 """Who answers a request and from what: the base, an alias's adapters, or notes of the memory.
 
 One decision per request. A lesson that is proven in the weights is answered from them; one that is
-not, or not yet, from its text. Where neither is near, the request goes to the base unchanged.
+not, or not yet, or that its gate heard better from its text, from that. Where neither is near, the
+request goes to the base unchanged.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from nanohydra.adapters.combine import concatenate
 from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
 from nanohydra.core.types import Message
-from nanohydra.data.notes import frame_notes
+from nanohydra.data.notes import with_notes
 from nanohydra.learn.lessons import Lesson
 from nanohydra.learn.router import Known, Route, Router
 from nanohydra.learn.store import LearningStore
@@ -119,7 +120,7 @@ class Planner:
                     label="+".join(route.versions),
                 )
         hits = self.memory.search(question, owner=owner) if remember and question else []
-        return with_notes(plan, hits) if hits else plan
+        return from_memory(plan, hits) if hits else plan
 
     def target(self, model: str) -> Target:
         """What a model's name means. Raises UserError for an unknown one."""
@@ -146,14 +147,22 @@ class Planner:
         live: dict[str, str] = {}
         for versions in sets.values():
             for version in versions:  # newest first
+                weaker = self._weaker(version)
                 for lesson, role in self.store.lessons_of_version(version).items():
-                    if role == "new":
+                    if role == "new" and lesson not in weaker:
                         live.setdefault(lesson, version)
         lessons = {lesson.id: lesson for lesson in self.store.lessons(states=("live",))}
         self._lessons = lessons
         self._live = {id: version for id, version in live.items() if id in lessons}
         self.router.set(self._known(id) for id in self._live)
         self._stamp = stamp
+
+    def _weaker(self, version: str) -> set[str]:
+        """Lessons of which the version answered less at its gate than a note did."""
+        gate = self.bank.info(version).manifest.get("gate", {})
+        recalled = gate.get("lessons", {})
+        noted = gate.get("remembered", {})
+        return {lesson for lesson, share in recalled.items() if share < noted.get(lesson, 0.0)}
 
     def _known(self, lesson_id: str) -> Known:
         lesson = self._lessons[lesson_id]
@@ -190,14 +199,9 @@ class Planner:
         return adapter
 
 
-def with_notes(plan: RequestPlan, hits: Sequence[Hit]) -> RequestPlan:
+def from_memory(plan: RequestPlan, hits: Sequence[Hit]) -> RequestPlan:
     """The plan with passages of the memory before the conversation, as quoted notes."""
-    notes = Message(role="system", content=frame_notes([hit.text for hit in hits]))
-    first, *rest = plan.messages
-    if first.role == "system":
-        messages = (Message(role="system", content=f"{first.content}\n\n{notes.content}"), *rest)
-    else:
-        messages = (notes, first, *rest)
+    messages = with_notes(plan.messages, [hit.text for hit in hits])
     sources = tuple(
         {
             "lesson": hit.source_id, "title": hit.title, "text": hit.text,

@@ -24,7 +24,7 @@ from nanohydra.core.errors import UserError
 from nanohydra.core.files import read_json, sha256, write_json
 from nanohydra.core.types import Document, Message, Record
 from nanohydra.kernels import linear_cross_entropy
-from nanohydra.learn.anchors import read_records
+from nanohydra.learn.anchors import anchor_records
 from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.replies import Reply, reply_to_all
 from nanohydra.learn.samples import Sample, encode_record, pack
@@ -87,7 +87,7 @@ class Probes:
     def __init__(self, loaded: Loaded, config: LearnConfig) -> None:
         anchors, self.gate = config.anchors, config.gate
         limit = min(anchors.max_length, loaded.config.max_seq_len)
-        records = read_records(anchors.gate_sources, anchors.heldout_sequences)
+        records = anchor_records(loaded, anchors, "test")
         self.sequences: dict[str, list[Sample]] = {}
         for name, found in records.items():
             samples = (encode_record(loaded.tokenizer, record, limit) for record in found)

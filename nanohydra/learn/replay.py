@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nanohydra.core.types import Conversation, Message, Record
 from nanohydra.learn.study.items import StudyItem
@@ -79,12 +79,11 @@ def choose_replay(
     return tuple(chosen)
 
 
-def general_questions(count: int, seed: int) -> tuple[str, ...]:
-    """Different everyday questions, errands and greetings, the same for the same seed."""
-    rng = Random(f"{seed} general")
-    made = [wording.format(s=subject) for subject in SUBJECTS for wording in ASKED]
-    rng.shuffle(made)
-    return tuple((*ERRANDS, *made)[:count])
+def general_questions(split: Literal["train", "test"]) -> tuple[str, ...]:
+    """Everyday questions, errands and greetings; every fourth is one for testing."""
+    made = [wording.format(s=subject) for wording in ASKED for subject in SUBJECTS]
+    asked = (*ERRANDS, *made)
+    return tuple(q for place, q in enumerate(asked) if (place % 4 == 3) == (split == "test"))
 
 
 def answered_by_base(

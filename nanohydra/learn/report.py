@@ -29,13 +29,14 @@ class Check:
 class GateReport:
     """All checks of one adapter. adapter: the id of the content that was tested.
 
-    lessons: share of its held-out questions that each new lesson answers. earlier: the same of
-    earlier lessons that were asked.
+    lessons: share of its held-out questions that each new lesson answers. remembered: the same of
+    the base with the lesson as a note before it. earlier: of earlier lessons that were asked.
     """
 
     adapter: str
     checks: Mapping[str, Check]
     lessons: Mapping[str, float] = field(default_factory=dict)
+    remembered: Mapping[str, float] = field(default_factory=dict)
     earlier: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -60,5 +61,5 @@ class GateReport:
     def from_json(cls, body: Mapping[str, Any]) -> GateReport:
         """The inverse of `to_json`."""
         checks = {name: Check(**check) for name, check in body["checks"].items()}
-        names = ("adapter", "lessons", "earlier", "seconds", "cpu_seconds")
+        names = ("adapter", "lessons", "remembered", "earlier", "seconds", "cpu_seconds")
         return cls(checks=checks, **{name: body[name] for name in names})

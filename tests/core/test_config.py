@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanohydra.core.config import from_dict, keys, load_config, to_dict
+from nanohydra.core.config import changes, from_dict, keys, load_config, to_dict
 from nanohydra.core.errors import UserError
 
 
@@ -208,6 +208,24 @@ def test_to_dict_is_plain_and_from_dict_inverts_it() -> None:
     plain = to_dict(run)
     assert plain["out"] == "runs" and plain["second"]["phases"][0]["weights"] == {"a": 2.0}
     assert from_dict(Run, plain) == run
+
+
+def test_changes_make_the_same_configuration_again() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Whole:
+        name: str = "a"
+        train: Train = Train()
+        shares: Mapping[str, float] = field(default_factory=dict)
+
+    assert changes(Whole()) == []
+    config = Whole(
+        name='say "b" = 1', train=Train(lr=1e-5, betas=(0.5, 0.25), schedule="linear", clip=1.0),
+        shares={"x": 0.5},
+    )  # fmt: skip
+    words = changes(config)
+    assert "--train.betas=[0.5, 0.25]" in words and len(words) == 6
+    assert load_config(Whole, None, words) == config
+    assert changes(Train(lr=0.5), "run.") == ["--run.lr=0.5"]
 
 
 def test_from_dict_says_where() -> None:

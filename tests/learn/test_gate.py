@@ -37,6 +37,9 @@ def reply(text: str, *ids: int, ended: bool = True, calls: tuple[ToolCall, ...] 
     return Reply(ids=ids or (1, 2), message=message, ended=ended)
 
 
+TEXTS = {"lesson-1": "The printer is called Heron."}
+
+
 def random_weights(loaded: Loaded, std: float, seed: int = 0) -> AdapterWeights:
     """An adapter that was trained on nothing."""
     generator = torch.Generator().manual_seed(seed)
@@ -121,19 +124,20 @@ def test_the_process_tests_what_lies_on_disk(
     ticks: list[int] = []
     with GateProcess(model_folder, config, tmp_path / "cache") as gate:
         report = gate.ask(
-            tmp_path / "a", study.test, earlier,
+            tmp_path / "a", study.test, earlier, TEXTS,
             request=tmp_path / "request.json", tick=lambda: ticks.append(1),
         )  # fmt: skip
     assert report.adapter == trained.weights.id and ticks
     assert report.checks["earlier"].value == 0.0
-    here = Gate(loaded, config, tmp_path / "cache").run(trained.weights, study.test, earlier)
-    assert here.checks == report.checks
+    here = Gate(loaded, config, tmp_path / "cache").run(trained.weights, study.test, earlier, TEXTS)
+    assert here.checks == report.checks and here.remembered == report.remembered
+    assert set(report.remembered) == set(TEXTS)
 
 
 def test_a_damaged_adapter_is_told(model_folder: Path, settings: Settings, tmp_path: Path) -> None:
     refused = pytest.raises(UserError, match="the gate cannot read the new version")
     with GateProcess(model_folder, settings(), None) as gate, refused:
-        gate.ask(tmp_path / "none", [], [], request=tmp_path / "request.json")
+        gate.ask(tmp_path / "none", [], [], {}, request=tmp_path / "request.json")
 
 
 def test_a_gate_that_takes_too_long_or_dies_is_ended(
@@ -141,11 +145,11 @@ def test_a_gate_that_takes_too_long_or_dies_is_ended(
 ) -> None:
     config = settings("--gate.timeout_seconds=0.01")
     with GateProcess(model_folder, config, None) as gate, pytest.raises(GateFailed, match="longer"):
-        gate.ask(tmp_path / "none", [], [], request=tmp_path / "request.json")
+        gate.ask(tmp_path / "none", [], [], {}, request=tmp_path / "request.json")
     assert gate._process.poll() is not None
     with GateProcess(model_folder, settings(), None) as gate, pytest.raises(GateFailed, match="-9"):
         gate._process.kill()
-        gate.ask(tmp_path / "none", [], [], request=tmp_path / "request.json")
+        gate.ask(tmp_path / "none", [], [], {}, request=tmp_path / "request.json")
 
 
 def test_few_questions_may_miss_one_and_many_are_judged_by_their_interval(make_item: Make) -> None:

@@ -7,15 +7,18 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
 from nanohydra.adapters.bank import Bank
-from nanohydra.core.config import to_dict
+from nanohydra.core.config import changes, to_dict
 from nanohydra.learn import learner as module
-from nanohydra.learn.config import LearnConfig
+from nanohydra.learn.config import ConsolidateConfig, LearnConfig
+from nanohydra.learn.consolidate import nightly
 from nanohydra.learn.gate import Gate
 from nanohydra.learn.home import Home
 from nanohydra.learn.learner import Learner
@@ -24,6 +27,7 @@ from nanohydra.learn.report import GateReport
 from nanohydra.learn.store import Job, LearningStore
 
 Settings = Callable[..., LearnConfig]
+Learn = Callable[..., int]
 FACTS = ("The printer on our floor is called Heron.",)
 
 
@@ -42,12 +46,12 @@ class GateHere:
         pass
 
     def ask(
-        self, adapter: Path, items: Any, earlier: Any, *, request: Path, tick: Any
+        self, adapter: Path, items: Any, earlier: Any, texts: Any, *, request: Path, tick: Any
     ) -> GateReport:
         from nanohydra.adapters.files import load_adapter
 
         tick()
-        return self.gate.run(load_adapter(adapter), items, earlier)
+        return self.gate.run(load_adapter(adapter), items, earlier, texts)
 
 
 @pytest.fixture
@@ -75,20 +79,31 @@ def work(home: Path, model: Path, config: LearnConfig) -> int:
         learner.close()
 
 
+@pytest.fixture
+def learn(
+    gate_here: None, tmp_path: Path, model_folder: Path, settings: Settings
+) -> Callable[..., int]:
+    """Works through the queue with these settings; the number of jobs done."""
+    return lambda *words: work(tmp_path, model_folder, settings(*words))
+
+
+@pytest.fixture
+def bank(store: LearningStore, tmp_path: Path) -> Bank:
+    return Bank(Home(tmp_path).bank)
+
+
 def events(store: LearningStore, job: str) -> list[str]:
     return [row.event for row in store.ledger(job=job)]
 
 
-@pytest.mark.usefixtures("gate_here")
 def test_lessons_become_a_live_version(
-    store: LearningStore, tmp_path: Path, model_folder: Path, settings: Settings
+    store: LearningStore, learn: Learn, bank: Bank, tmp_path: Path, settings: Settings
 ) -> None:
     first, second = submit(store), submit(store, "Mara lives in Brontham.")
-    assert work(tmp_path, model_folder, settings()) == 2
+    assert learn() == 2
     done = [store.job(first), store.job(second)]
     assert [job.state for job in done] == ["live", "live"]
     assert [job.progress for job in done] == [1.0, 1.0]
-    bank = Bank(Home(tmp_path).bank)
     assert bank.alias("default").versions == (done[1].version, done[0].version)
     assert {lesson.state for lesson in store.lessons()} == {"live"}
     assert done[0].version is not None and done[1].version is not None
@@ -105,11 +120,10 @@ def test_lessons_become_a_live_version(
     assert not list(Home(tmp_path).staging.iterdir())
 
 
-@pytest.mark.usefixtures("gate_here")
 def test_a_refused_version_is_tried_again_gentler_and_then_left_in_memory(
     store: LearningStore,
-    tmp_path: Path,
-    model_folder: Path,
+    learn: Learn,
+    bank: Bank,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -122,8 +136,8 @@ def test_a_refused_version_is_tried_again_gentler_and_then_left_in_memory(
 
     monkeypatch.setattr(module, "train_adapter", watch)
     job = submit(store)
-    config = settings("--gate.small_sample=99", "--gate.small_misses=0")
-    work(tmp_path, model_folder, config)
+    learn("--gate.small_sample=99", "--gate.small_misses=0")
+    config = settings()
     refused = store.job(job)
     assert refused.state == "refused" and refused.version is None
     assert "kept in memory only, because recall: 0 of" in refused.reason
@@ -138,27 +152,23 @@ def test_a_refused_version_is_tried_again_gentler_and_then_left_in_memory(
     assert [c.mixture.replay for c in tried] == [config.mixture.replay, 0.25, 0.25]
     assert [c.lora.layers for c in tried] == [(), (), (1,)]
     assert events(store, job).count("refused by the gate") == 3
-    assert Bank(Home(tmp_path).bank).list() == ()
+    assert bank.list() == ()
 
 
-@pytest.mark.usefixtures("gate_here")
 def test_what_the_base_knows_is_not_trained(
-    store: LearningStore,
-    tmp_path: Path,
-    model_folder: Path,
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
+    store: LearningStore, learn: Learn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "judge", lambda *_, **__: True)
     job = submit(store)
-    work(tmp_path, model_folder, settings())
+    learn()
     assert store.job(job).state == "live" and store.job(job).version is None
     assert store.job(job).reason == module.BECAUSE_KNOWN
 
 
-@pytest.mark.usefixtures("gate_here")
 def test_cancelling_stops_the_training_and_frees_the_learner(
     store: LearningStore,
+    gate_here: None,
+    bank: Bank,
     tmp_path: Path,
     model_folder: Path,
     settings: Settings,
@@ -182,13 +192,12 @@ def test_cancelling_stops_the_training_and_frees_the_learner(
     assert store.job(first).state == "cancelled" and events(store, first)[-1] == "cancelled"
     assert {x.state for x in store.lessons_by_id(job.lesson_ids)} == {"remembered"}
     assert store.job(second).state == "queued"
-    assert Bank(Home(tmp_path).bank).list() == ()
+    assert bank.list() == ()
     learner.close()
 
 
-@pytest.mark.usefixtures("gate_here")
 def test_a_learner_that_is_told_to_end_gives_its_job_back(
-    store: LearningStore, tmp_path: Path, model_folder: Path, settings: Settings
+    store: LearningStore, learn: Learn, tmp_path: Path, model_folder: Path, settings: Settings
 ) -> None:
     job = submit(store)
     learner = Learner(tmp_path, model_folder, settings("--train.max_steps=1000"))
@@ -196,52 +205,65 @@ def test_a_learner_that_is_told_to_end_gives_its_job_back(
     learner.run(lambda: next(asked, True))
     assert store.job(job).state == "queued" and events(store, job)[-1] == "released"
     learner.close()
-    assert work(tmp_path, model_folder, settings()) == 1
+    assert learn() == 1
     assert store.job(job).state == "live"
 
 
-@pytest.mark.usefixtures("gate_here")
 def test_a_job_that_fails_does_not_take_the_learner_with_it(
-    store: LearningStore,
-    tmp_path: Path,
-    model_folder: Path,
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
+    store: LearningStore, learn: Learn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "study", lambda *_, **__: 1 / 0)
     first = submit(store)
-    store.submit("default", [], kind="unlearn")
-    assert work(tmp_path, model_folder, settings()) == 2
+    second = submit(store)
+    assert learn() == 2
     assert store.job(first).state == "failed"
     assert store.job(first).reason == "ZeroDivisionError: division by zero"
-    assert "does not know jobs of the kind 'unlearn'" in store.jobs()[0].reason
+    assert store.job(second).state == "failed"  # the learner went on
 
 
-@pytest.mark.usefixtures("gate_here")
 def test_consolidation_puts_one_version_in_the_place_of_many(
-    store: LearningStore, tmp_path: Path, model_folder: Path, settings: Settings
+    store: LearningStore, learn: Learn, bank: Bank
 ) -> None:
     for text in ("Mara lives in Brontham.", "Otis works as a baker.", "The dog is called Biscuit."):
         submit(store, text)
-    work(tmp_path, model_folder, settings())
-    bank = Bank(Home(tmp_path).bank)
+    learn()
     newest, *old = bank.alias("default").versions
     ids = [lesson.id for lesson in store.lessons()][:2]
     job = store.submit("default", ids, kind="consolidate", details={"versions": old})
-    work(tmp_path, model_folder, settings())
+    learn()
     version = store.job(job).version
     assert version is not None and bank.alias("default").versions == (version, newest)
     assert {info.id for info in bank.list()} == {version, newest, *old}  # the parents stay
     assert set(store.lessons_of_version(version)) == set(ids)
 
 
-@pytest.mark.usefixtures("gate_here")
+def test_at_night_versions_are_put_together_by_themselves(
+    store: LearningStore, learn: Learn, bank: Bank
+) -> None:
+    submit(store, "Mara lives in Brontham.")
+    submit(store, "Otis works as a baker.")
+    learn()
+    few, many = ConsolidateConfig(most_versions=2), ConsolidateConfig(most_versions=1)
+    at = datetime.fromtimestamp(store.jobs()[0].created).replace
+
+    def queued(hour: int, config: ConsolidateConfig) -> list[str]:
+        return nightly(at(hour=hour), store=store, bank=bank, config=config)
+
+    assert queued(3, few) == [] and queued(12, many) == [] and queued(5, many) == []
+    assert queued(3, replace(many, nightly=False)) == []
+    assert queued(1, replace(many, hours=(22, 1))) == []
+    (job,) = queued(0, replace(many, hours=(22, 1)))
+    assert store.job(job).kind == "consolidate" and queued(3, many) == []  # one at a time
+    learn()
+    assert store.job(job).state == "live"
+    assert bank.alias("default").versions == (store.job(job).version,)
+    submit(store, "The dog is called Biscuit.")
+    learn()
+    assert queued(4, many) == []  # not twice in a night
+
+
 def test_a_lesson_deleted_while_it_is_published_never_goes_live(
-    store: LearningStore,
-    tmp_path: Path,
-    model_folder: Path,
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
+    store: LearningStore, learn: Learn, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = submit(store, "Mara lives in Brontham.", "Otis works as a baker.")
     gone = store.job(job).lesson_ids[0]
@@ -254,8 +276,8 @@ def test_a_lesson_deleted_while_it_is_published_never_goes_live(
         return version
 
     monkeypatch.setattr(Bank, "publish", delete)
-    work(tmp_path, model_folder, settings())
-    (version,) = Bank(Home(tmp_path).bank).alias("default").versions
+    learn()
+    (version,) = bank.alias("default").versions
     assert store.versions_that_saw(gone) == () or version not in store.versions_that_saw(gone)
     assert store.job(job).state == "live" and "dropped" in events(store, job)
 
@@ -328,7 +350,7 @@ def test_the_command_works_through_a_queue_with_the_real_gate(
     store: LearningStore, tmp_path: Path, model_folder: Path, settings: Settings
 ) -> None:
     job = submit(store)
-    words = [f"--learn.{key}={value}" for key, value in flat(to_dict(settings()))]
+    words = changes(settings(), "learn.")
     nice = os.nice(0)
     done = subprocess.run(
         [
@@ -341,11 +363,3 @@ def test_the_command_works_through_a_queue_with_the_real_gate(
     assert done.returncode == 0, done.stderr
     assert "1 job done" in done.stderr and os.nice(0) == nice
     assert store.job(job).state == "live"
-
-
-def flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in table.items():
-        if isinstance(value, dict) and value:
-            yield from flat(value, f"{prefix}{key}.")
-        elif not isinstance(value, dict):
-            yield f"{prefix}{key}", json.dumps(value)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from nanohydra.adapters import AdapterWeights
+from nanohydra.adapters import AdapterWeights, attach_weights
 from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message
 from nanohydra.data.notes import INTRODUCTION
 from nanohydra.learn.config import LearnConfig
-from nanohydra.learn.consolidate import consolidate, due
+from nanohydra.learn.consolidate import consolidate
+from nanohydra.learn.gate import Gate
 from nanohydra.learn.learner import Learner
 from nanohydra.learn.opening import open_learning
 from nanohydra.learn.planner import RequestPlan
+from nanohydra.learn.report import GateReport
 from nanohydra.learn.router import RouterConfig
 from nanohydra.learn.service import LearningService
 from tests.learn.test_learner import GateHere, module
@@ -116,6 +121,28 @@ def test_what_is_not_about_a_lesson_goes_to_the_base_unchanged(world: World) -> 
         assert [m.content for m in plan.messages] == [question]
 
 
+def test_what_a_note_answers_better_is_answered_from_the_note(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*words: Any) -> GateReport:
+        report = gate_run(*words)
+        return replace(
+            report,
+            lessons={lesson: 0.5 for lesson in report.lessons},
+            remembered={lesson: share for lesson in report.lessons},
+        )
+
+    gate_run, share = Gate.run, 0.5
+    monkeypatch.setattr(Gate, "run", run)
+    world.teach(PRINTER)
+    assert world.plan("What is the printer called?").versions  # as good: the weights
+    share = 0.75
+    world.teach(DANA)
+    plan = world.plan("What does Dana Brook play?")
+    assert not plan.versions and plan.sources[0]["from"] == "memory"
+    assert world.plan("What is the printer called?").versions
+
+
 def test_models_by_name(world: World) -> None:
     version = world.service.job(world.teach(PRINTER)["job"])["version"]
     asked = "What is the printer called?"
@@ -194,10 +221,8 @@ def test_consolidation_puts_one_version_in_the_place_of_many(world: World) -> No
     with pytest.raises(UserError, match="nothing to put together"):
         consolidate("default", store=store, bank=bank)
     world.teach(DANA)
-    assert due("default", store=store, bank=bank, most_versions=1)
     before = bank.alias("default").versions
     job = consolidate("default", store=store, bank=bank)
-    assert not due("default", store=store, bank=bank, most_versions=1)
     world.work()
     state = world.service.job(job)
     assert state["state"] == "live", state
@@ -206,6 +231,29 @@ def test_consolidation_puts_one_version_in_the_place_of_many(world: World) -> No
         assert world.plan(question, memory="off").adapter == state["version"]
     asyncio.run(world.service.rollback("default"))
     assert bank.alias("default").versions == before
+
+
+@pytest.mark.filterwarnings("default::FutureWarning", "default::DeprecationWarning")
+def test_a_taught_adapter_gives_the_same_logits_in_peft(
+    world: World, loaded: Loaded, model_folder: Path
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of their imports
+        peft = pytest.importorskip("peft")
+        transformers = pytest.importorskip("transformers")
+    world.teach(PRINTER)
+    bank = world.service.bank
+    (version,) = bank.alias("default").versions
+    base = transformers.AutoModelForCausalLM.from_pretrained(model_folder).eval()
+    theirs = peft.PeftModel.from_pretrained(base, str(bank.path(version)))
+    ids = torch.randint(90, (2, 23), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        before = loaded.model(ids)
+        attached = attach_weights(loaded.model, bank.load(version))
+        ours = loaded.model(ids)
+        attached.detach()
+        assert (ours - before).abs().max() > 1e-3
+        torch.testing.assert_close(ours, theirs(ids).logits, atol=1e-4, rtol=0)
 
 
 def test_the_dashboard_shows_what_was_measured(world: World) -> None:

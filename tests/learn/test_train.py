@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,8 @@ from nanohydra.adapters.lora import attach, attach_weights
 from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import IGNORE, Conversation, Document, Message
-from nanohydra.learn.anchors import Anchors, read_records
-from nanohydra.learn.config import AdapterTrainConfig, LearnConfig
+from nanohydra.learn.anchors import PRIMER_DOMAINS, Anchors, anchor_records, domains_of
+from nanohydra.learn.config import AdapterTrainConfig, AnchorConfig, LearnConfig
 from nanohydra.learn.near_misses import PLAIN, change_name, near_misses
 from nanohydra.learn.replies import reply_to_all
 from nanohydra.learn.samples import Mixture, Sample, encode_item, encode_record, pack
@@ -259,13 +260,23 @@ def test_near_misses_are_answered_as_the_base_does_or_plainly(
     assert "Mara" not in missed.messages[-1].content
 
 
-def test_anchors_of_both_sides_share_no_text() -> None:
-    config = LearnConfig().anchors
-    sides = [
-        {str(r) for rs in read_records(sources, 10).values() for r in rs}
-        for sources in (config.training_sources, config.gate_sources)
-    ]
-    assert len(sides[0]) > 50 and not sides[0] & sides[1]
+def test_anchors_of_both_sides_share_no_text(loaded: Loaded) -> None:
+    domains = (*PRIMER_DOMAINS, "general")
+    config = AnchorConfig(domains=domains, sequences=10, heldout_sequences=10)
+    sides = [anchor_records(loaded, config, "train"), anchor_records(loaded, config, "test")]
+    assert [set(side) for side in sides] == [set(domains)] * 2
+    one, other = ({str(r) for rs in side.values() for r in rs} for side in sides)
+    assert len(one) > 50 and not one & other
+
+
+def test_a_model_is_held_to_what_it_was_trained_on_or_to_its_own_answers(loaded: Loaded) -> None:
+    assert domains_of(loaded) == ("general",)
+    recipe = {"data": {"sft": {"sources": {"talk": {"kind": "primer"}}}}}
+    assert domains_of(replace(loaded, manifest={"recipe": recipe})) == PRIMER_DOMAINS
+    (records,) = anchor_records(loaded, AnchorConfig(sequences=3), "train").values()
+    question, answer = records[0].messages  # type: ignore[union-attr]
+    (reply,) = reply_to_all(loaded.model, loaded.tokenizer, [(question,)], max_new_tokens=64)
+    assert answer == reply.message
 
 
 def test_the_rate_rises_stays_and_falls_at_the_end() -> None:

@@ -1,13 +1,22 @@
-"""A server on the fake model: in process, or on a loopback port with a real uvicorn."""
+"""Servers: of the fake model in this process or on a port, and any in a process of its own."""
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from fastapi import FastAPI
@@ -89,6 +98,65 @@ def start_server(journal: Journal) -> Iterator[Callable[..., Live]]:
         server.handle_exit(2, None)
         thread.join(20)
         assert not thread.is_alive()
+
+
+class Process:
+    """A server in a process of its own, and what it printed."""
+
+    def __init__(self, words: list[str], folder: Path) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        self.popen = subprocess.Popen(
+            words,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.popen.stdout is not None
+        first = self.popen.stdout.readline()
+        found = re.search(r"http://\S+", first)
+        assert found, first + self.popen.communicate()[1]
+        self.url = found[0]
+        self.netloc = urlsplit(self.url).netloc
+
+    def open(
+        self, method: str, path: str, body: object = None, key: str = ""
+    ) -> http.client.HTTPConnection:
+        """A connection with a request on its way."""
+        connection = http.client.HTTPConnection(self.netloc, timeout=60)
+        headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        return connection
+
+    def ask(self, *words: Any, **fields: Any) -> tuple[int, Any]:
+        """Status and JSON of the reply."""
+        with contextlib.closing(self.open(*words, **fields)) as connection:
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+
+    def is_ready(self) -> bool:
+        return self.ask("GET", "/ready")[0] == 200
+
+    def end(self, sig: int = signal.SIGTERM) -> tuple[int, str, str]:
+        self.popen.send_signal(sig)
+        out, err = self.popen.communicate(timeout=60)
+        return self.popen.returncode, out, err
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Servers in processes of their own, killed after the test."""
+    processes: list[Process] = []
+
+    def start(*words: str) -> Process:
+        processes.append(Process([sys.executable, *words], tmp_path))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.popen.kill()
+        process.popen.communicate()
 
 
 CHROMIUM_ARGS = (

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import os
-import re
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from nanohydra.checkpoint import save
-from nanohydra.model import Decoder, ModelConfig
 from nanohydra.testing import wait_for
-from nanohydra.tokenizer import Tokenizer
+from nanohydra.testing_models import random_model
 
 FAKE_SERVER = """
 import sys
@@ -33,64 +24,7 @@ app = create_app(FakeChat(delay_s=0.02), Journal(Path(sys.argv[1])), ServerConfi
 serve(app, on_start=lambda url: print(url, flush=True))
 """
 CHAT = "/v1/chat/completions"
-Spawn = Callable[..., "Process"]
-
-
-class Process:
-    """A server in a process of its own, and what it printed."""
-
-    def __init__(self, words: list[str], folder: Path) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        self.popen = subprocess.Popen(
-            words,
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.popen.stdout is not None
-        first = self.popen.stdout.readline()
-        found = re.search(r"http://\S+", first)
-        assert found, first + self.popen.communicate()[1]
-        self.netloc = urlsplit(found[0]).netloc
-
-    def open(
-        self, method: str, path: str, body: object = None, key: str = ""
-    ) -> http.client.HTTPConnection:
-        """A connection with a request on its way."""
-        connection = http.client.HTTPConnection(self.netloc, timeout=60)
-        headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        return connection
-
-    def ask(self, *words: Any, **fields: Any) -> tuple[int, Any]:
-        """Status and JSON of the reply."""
-        with contextlib.closing(self.open(*words, **fields)) as connection:
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-
-    def is_ready(self) -> bool:
-        return self.ask("GET", "/ready")[0] == 200
-
-    def end(self, sig: int = signal.SIGTERM) -> tuple[int, str, str]:
-        self.popen.send_signal(sig)
-        out, err = self.popen.communicate(timeout=60)
-        return self.popen.returncode, out, err
-
-
-@pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Spawn]:
-    processes: list[Process] = []
-
-    def start(*words: str) -> Process:
-        processes.append(Process([sys.executable, *words], tmp_path))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.popen.kill()
-        process.popen.communicate()
+Spawn = Callable[..., Any]
 
 
 def test_sigterm_drains_and_ends_with_zero(spawn: Spawn, tmp_path: Path) -> None:
@@ -128,23 +62,8 @@ def test_a_second_signal_does_not_wait(spawn: Spawn, tmp_path: Path) -> None:
     assert code == 0
 
 
-def random_model(folder: Path) -> Path:
-    """A model that knows nothing, in the layout of a run."""
-    tokenizer = Tokenizer.characters(["Who are you? 0123456789 abcdefghijklmnopqrstuvwxyz."])
-    config = ModelConfig(
-        vocab_size=tokenizer.vocab_size,
-        hidden_size=32,
-        num_layers=2,
-        num_heads=2,
-        num_kv_heads=2,
-        max_seq_len=128,
-    )
-    save(folder / "model", Decoder(config), tokenizer, manifest={})
-    return folder
-
-
 def test_the_serve_command_serves(spawn: Spawn, tmp_path: Path) -> None:
-    random_model(tmp_path / "runs" / "wee")
+    random_model(tmp_path / "runs" / "wee" / "model")
     words = ("-m", "nanohydra", "serve", "--model", "runs/wee", "--port", "0", "--api-key", "k")
     process = spawn(*words)
     assert process.ask("GET", "/v1/models")[0] == 401
@@ -180,7 +99,7 @@ def test_mistakes_are_told_in_a_line(
     from nanohydra.cli import main
 
     monkeypatch.chdir(tmp_path)
-    random_model(tmp_path / "runs" / "wee")
+    random_model(tmp_path / "runs" / "wee" / "model")
     assert main(["serve", *words]) == 2
     error = capsys.readouterr().err
     assert problem in error

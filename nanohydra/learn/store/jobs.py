@@ -21,7 +21,7 @@ from nanohydra.learn.store.tables import JOBS, LESSONS, Database
 JobState = Literal[
     "queued", "studying", "training", "testing", "live", "refused", "failed", "cancelled"
 ]
-JobKind = Literal["learn", "consolidate", "unlearn"]
+JobKind = Literal["learn", "consolidate"]
 ACTIVE: tuple[JobState, ...] = ("studying", "training", "testing")
 FINAL: tuple[JobState, ...] = ("live", "refused", "failed", "cancelled")
 LEASE_SECONDS = 60.0
@@ -41,7 +41,7 @@ class UnknownJob(UserError):
 class Job:
     """One job as it stands. Times are seconds since 1970.
 
-    kind: "learn" trains the lessons; "consolidate" and "unlearn" are the learner's other work.
+    kind: "learn" trains lessons; "consolidate" trains those of many versions again, into one.
     gate: check -> {"value", "limit", "passed"}. version: the adapter that came of it.
     cancelling: asked to stop, which its worker has not done yet.
     attempts: how often a worker has begun it.

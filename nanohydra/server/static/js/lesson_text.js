@@ -57,7 +57,8 @@ const CHECKS = {
   earlier: ["Earlier lessons lost", percent],
   forgetting: ["Loss on", (value) => `${value < 0 ? "" : "+"}${value.toFixed(3)}`],
   locality: ["Other answers unchanged", percent],
-  format: ["Tools and format", percent],
+  format: ["Answers that end well", percent],
+  tools: ["Tool calls still right", percent],
   words: ["Banned words", String],
   size: ["Size of the change", percent],
 };
