@@ -24,7 +24,8 @@ def _share(name: str, value: float) -> None:
 class MixtureConfig:
     """Shares of the tokens of every step; what is left, 0.35 by default, are the new lessons.
 
-    replay: earlier lessons. anchors: what the base already does, held by a KL term to the base.
+    replay: earlier lessons, which versions of their own answer. anchors: what the base already
+        does. Both are held by a KL term to the base.
     near_misses: the questions of the new lessons about names that nobody taught, to be answered
         as the base does. A part for which there is nothing gives its share to the others.
     """

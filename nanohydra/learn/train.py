@@ -73,7 +73,8 @@ def train_adapter(
 ) -> TrainedAdapter:
     """Train a fresh adapter on the frozen base; the model is left as it was.
 
-    replay: items of earlier lessons. anchors: what the base is held to, made with this model.
+    replay: items of earlier lessons, where the adapter must do nothing. anchors: what the base is
+    held to, made with this model.
     Raises Stopped, and UserError if the study holds nothing to train on or the numbers break down.
     """
     new = [item for item in study.items if item.split == "train"]
@@ -120,13 +121,17 @@ class _Run:
         missed = near_misses(self.loaded, new, count=count, seed=config.seed) if wanted else []
         near = [(encode(tokenizer, m.messages, m.answer, longest), m.by_base) for m in missed]
         own = Anchors.of(self.model, (sample for sample, by_base in near if by_base))
-        self.anchors = anchors.joined(own)
-        split = len(anchors.samples)
+        # Earlier lessons are answered by versions of their own, and two may answer together: so
+        # this one must do nothing where they are asked, not learn them again.
+        held = Anchors.of(self.model, (encode_item(tokenizer, item, longest) for item in replay))
+        self.anchors = anchors.joined(own).joined(held)
+        first, second = len(anchors.samples), len(anchors.samples) + len(own.samples)
+        samples = self.anchors.samples
         pools = {
             "new": [encode_item(tokenizer, item, longest) for item in new],
-            "replay": [encode_item(tokenizer, item, longest) for item in replay],
-            "anchors": self.anchors.samples[:split],
-            "near_misses": [*self.anchors.samples[split:], *(s for s, base in near if not base)],
+            "replay": samples[second:],
+            "anchors": samples[:first],
+            "near_misses": [*samples[first:second], *(s for s, base in near if not base)],
         }
         shares = {name: getattr(mixture, name) for name in pools if name != "new"}
         shares["new"] = 1.0 - sum(shares.values())

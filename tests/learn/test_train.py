@@ -166,19 +166,26 @@ def test_training_is_the_same_for_the_same_seed_and_leaves_the_random_state(
     assert first.metrics["steps"] == 3  # without development items the cap ends it
 
 
-def test_replay_is_learned_too(
+def test_earlier_lessons_are_left_to_their_own_versions(
     loaded: Loaded, settings: Settings, make_item: Callable[..., StudyItem]
 ) -> None:
-    config = settings("--train.max_steps=120", "--train.lr=0.01", "--mixture.replay=0.4")
+    """Where an earlier lesson is asked, the new version predicts what the base does."""
     old = make_item("Where is the key?", "In May", "May", lesson="old")
     new = make_item("What is it?", "Heron", "Heron")
-    trained = train_adapter(loaded, Study(items=(new,)), [old], NO_ANCHORS, config)
-    attached = attach_weights(loaded.model, trained.weights)
-    replies = reply_to_all(
-        loaded.model, loaded.tokenizer, [old.messages, new.messages], max_new_tokens=8
-    )
-    attached.detach()
-    assert [reply.message.content for reply in replies] == ["In May", "Heron"]
+    held = Anchors.of(loaded.model, [encode_item(loaded.tokenizer, old, 64)])
+    rows = pack([held.samples])
+    change = []
+    for share in (0.0, 0.5):
+        words = ("--train.max_steps=120", "--train.lr=0.01", f"--mixture.replay={share}")
+        study, config = Study(items=(new,)), settings(*words)
+        trained = train_adapter(loaded, study, [old], NO_ANCHORS, config)
+        attached = attach_weights(loaded.model, trained.weights)
+        (reply,) = reply_to_all(loaded.model, loaded.tokenizer, [new.messages], max_new_tokens=8)
+        x_BTD = loaded.model.hidden(rows.batch.ids_BT)
+        change.append(float(held.divergence(loaded.model, x_BTD, rows.places_BT)))  # type: ignore[arg-type]
+        attached.detach()
+        assert reply.message.content == "Heron"
+    assert change[1] < change[0] / 5
 
 
 def test_training_stops_when_told(loaded: Loaded, settings: Settings, lesson_items: Items) -> None:

@@ -24,6 +24,7 @@ from nanohydra.data.primer.wordings_reading3 import (
     STATEMENT_FRAMES,
     WHAT_ABOUT,
 )
+from nanohydra.data.primer.wordings_reading4 import CLAUSES, INDIRECT, NAMING, NOUNS
 
 BY_SUBJECT: dict[str, tuple[Relation, ...]] = {
     kind: tuple(r for r in RELATIONS if r.slots["s"] == kind)
@@ -39,6 +40,7 @@ VALUE_FIRST_SHARE = 0.2  # of statements name the value before the subject, as E
 # of a question for the subject, against 1 for one of its values: harder, so practised more
 WHO_WEIGHT = {"train": 0.9, "test": 0.45}
 FRAME_SHARE = 0.12
+INDIRECT_SHARE = 0.3  # of training questions have the form of a request
 
 
 @dataclass(frozen=True)
@@ -209,11 +211,15 @@ class Passage:
         if short and relation.slots["s"] == "person" and self.rng.random() < 0.3:
             text = WHAT_ABOUT.pick(self.rng, self.split).format_map(slots)
         else:
-            text = self._ask(relation.asks[slot].questions, slots)
+            text = self._ask(relation, slot, slots)
         return Question(text, fill(relation.asks[slot].answer, slots), slots[slot], meta)
 
-    def _ask(self, bank: Bank, slots: Mapping[str, str]) -> str:
-        rng = self.rng
+    def _ask(self, relation: Relation, slot: str, slots: Mapping[str, str]) -> str:
+        rng, bank, place = self.rng, relation.asks[slot].questions, (relation.key, slot)
+        if self.split == "train" and not self.plain and rng.random() < INDIRECT_SHARE:
+            if place in NOUNS and rng.random() < 0.4:
+                return rng.choice(NAMING).format(n=NOUNS[place].format_map(slots))
+            return rng.choice(INDIRECT).format(c=CLAUSES[place].format_map(slots))
         if self.split == "train" and rng.random() < (0.6 if self.plain else PLAINEST_SHARE):
             return fill(bank.train[0], slots)
         template = bank.pick(rng, self.split)
@@ -240,6 +246,6 @@ class Passage:
                 relation, subject = rng.choice(free), rng.choice(people)
         slots = self.draw_slots(relation, subject)
         slot = rng.choice([slot for slot in relation.asks if subject is None or slot != "s"])
-        text = self._ask(relation.asks[slot].questions, slots)
+        text = self._ask(relation, slot, slots)
         meta = {"kind": relation.key, "slot": slot, "answerable": False, "distractors": []}
         return Question(text, NOT_SAID, "does not say", meta)

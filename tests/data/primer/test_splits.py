@@ -21,6 +21,7 @@ from nanohydra.data.primer import wordings_personal as personal
 from nanohydra.data.primer import wordings_reading as reading
 from nanohydra.data.primer import wordings_reading2 as reading2
 from nanohydra.data.primer import wordings_reading3 as reading3
+from nanohydra.data.primer import wordings_reading4 as reading4
 from nanohydra.data.primer import wordings_stories as stories
 from nanohydra.data.primer import wordings_stories2 as stories2
 from nanohydra.data.primer import wordings_things as things
@@ -92,6 +93,18 @@ def test_questions_of_a_relation_differ_by_words() -> None:
     for fact in RELATIONS:
         assert not {plain(q) for q in fact.ask.train} & {plain(q) for q in fact.ask.test}
         assert not {plain(q) for q in fact.say.train} & {plain(q) for q in fact.say.test}
+
+
+def test_requests_are_no_test_questions() -> None:
+    for relation in reading3.RELATIONS:
+        for slot, ask in relation.asks.items():
+            place = (relation.key, slot)
+            made = {plain(frame.format(c=reading4.CLAUSES[place])) for frame in reading4.INDIRECT}
+            if place in reading4.NOUNS:
+                nouns = reading4.NOUNS[place]
+                made |= {plain(frame.format(n=nouns)) for frame in reading4.NAMING}
+            assert not made & {plain(q) for q in ask.questions.test}, place
+    assert set(reading4.NOUNS) <= set(reading4.CLAUSES)
 
 
 def test_arithmetic_wordings_are_disjoint_and_many() -> None:
