@@ -52,7 +52,7 @@ def run(options: SpeedrunOptions, recipe: Recipe, *, command: str) -> None:
     command: what to type to go on after an interruption. Raises UserError if the folder holds
     another run, and SystemExit after a signal.
     """
-    from nanohydra.commands.stages import MODEL, PRETRAINED, Stage, with_data
+    from nanohydra.commands.stages import MODEL, PRETRAINED, Stage, exit_if_stopped, with_data
     from nanohydra.core.runtime import setup
 
     folder = run_path(recipe, options.out)
@@ -66,7 +66,7 @@ def run(options: SpeedrunOptions, recipe: Recipe, *, command: str) -> None:
         stage = Stage(name=name, recipe=recipe, folder=folder, command=command)
         done = (stage.output, folder / MODEL) if name == "pretrain" else (stage.output,)
         if not any(path.is_dir() for path in done):
-            finish(run_stage(stage, runtime, clock))
+            exit_if_stopped(run_stage(stage, runtime, clock))
     report(recipe, folder, clock, folder / PRETRAINED)
 
 
@@ -149,13 +149,6 @@ def run_stage(stage: Stage, runtime: Runtime, clock: Clock) -> TrainResult:
             return pretrain.run(options, stage.recipe, command=stage.command)
         fine = sft.SftOptions(out=stage.folder, resume=resume)
         return sft.run(fine, stage.recipe, command=stage.command)
-
-
-def finish(result: TrainResult) -> None:
-    """Leave with the shell's code for a signal if one stopped the stage."""
-    codes = {"SIGINT": 130, "SIGTERM": 143}
-    if result.stopped in codes:
-        raise SystemExit(codes[result.stopped])
 
 
 def report(recipe: Recipe, folder: Path, clock: Clock, pretrained: Path) -> None:

@@ -78,7 +78,9 @@ def listen(config: ServerConfig) -> socket.socket:
     """The bound socket. Binding here turns a taken port into a plain sentence."""
     try:
         family = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family[0], family[1])
+        # With the protocol named, asyncio sends small packets at once; else a reply's body waits
+        # up to 40 ms for the reader to acknowledge its head.
+        listening = socket.socket(*family[:3])
     except OSError as error:
         raise UserError(f"host {config.host!r} is not an address: {error.strerror}") from None
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

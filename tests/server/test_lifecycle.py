@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 
@@ -63,6 +64,11 @@ def test_a_load_that_fails_ends_the_server(journal: Journal) -> None:
 
     with pytest.raises(UserError, match="no model here"):
         serve(create_app(load, journal, ServerConfig(port=0)))
+
+
+def test_small_packets_are_not_held_back() -> None:
+    with listen(ServerConfig(port=0)) as listening:
+        assert listening.proto == socket.IPPROTO_TCP  # what asyncio goes by
 
 
 def test_a_taken_port_is_a_plain_sentence(journal: Journal) -> None:
