@@ -34,7 +34,7 @@ SMALL = (
 
 def random_model(folder: Path, seed: int = 0) -> Loaded:
     """A random decoder of characters that mixes its tokens, read back from a folder."""
-    tokenizer = Tokenizer.characters([TEXT, *(chr(c) for c in range(32, 127))])
+    tokenizer = Tokenizer.characters([TEXT, "\n", *(chr(c) for c in range(32, 127))])
     config = ModelConfig(
         vocab_size=tokenizer.vocab_size, hidden_size=32, num_layers=2, num_heads=2,
         num_kv_heads=1, max_seq_len=256,

@@ -46,7 +46,7 @@ def anchor_records(
     """
     count = anchors.sequences if split == "train" else anchors.heldout_sequences
     sources = dict(anchors.sources if split == "train" else anchors.heldout)
-    domains = () if sources else anchors.domains or domains_of(loaded)
+    domains = domains_of(loaded, anchors)
     for name in domains:
         if name != GENERAL:
             sources[name] = SourceConfig(
@@ -62,8 +62,10 @@ def anchor_records(
     return found
 
 
-def domains_of(loaded: Loaded) -> tuple[str, ...]:
-    """What a model is held to if the recipe does not say."""
+def domains_of(loaded: Loaded, anchors: AnchorConfig) -> tuple[str, ...]:
+    """The domains that a model is held to; none where the recipe has texts of its own for it."""
+    if anchors.sources or anchors.domains:
+        return () if anchors.sources else anchors.domains
     data = loaded.manifest.get("recipe", {}).get("data", {})
     tables = [data.get(stage, {}).get("sources", {}) for stage in ("pretrain", "sft")]
     kinds = {source.get("kind") for table in tables for source in table.values()}

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from nanohydra.adapters.files import save_adapter
 from nanohydra.checkpoint import Loaded, load
 from nanohydra.core.config import to_dict
 from nanohydra.core.errors import UserError
-from nanohydra.learn.anchors import Anchors
+from nanohydra.learn.anchors import GENERAL, Anchors, domains_of
 from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.consolidate import nightly
 from nanohydra.learn.gate import Earlier
@@ -79,7 +80,13 @@ class Learner:
         self.worker = f"learner-{secrets.token_hex(4)}"
         dtype = train_dtype(config.train)
         self.loaded: Loaded = load(model, dtype=dtype)
-        self.anchors = Anchors.of_recipe(self.loaded, config)
+        if GENERAL not in domains_of(self.loaded, config.anchors):
+            _ = self.anchors  # before the first job, as it is quick
+
+    @cached_property
+    def anchors(self) -> Anchors:
+        """What the base is held to; the answers of a large one take a while."""
+        return Anchors.of_recipe(self.loaded, self.config)
 
     def close(self) -> None:
         """Let go of the database."""

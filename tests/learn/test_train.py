@@ -181,8 +181,11 @@ def test_earlier_lessons_are_left_to_their_own_versions(
         trained = train_adapter(loaded, study, [old], NO_ANCHORS, config)
         attached = attach_weights(loaded.model, trained.weights)
         (reply,) = reply_to_all(loaded.model, loaded.tokenizer, [new.messages], max_new_tokens=8)
-        x_BTD = loaded.model.hidden(rows.batch.ids_BT)
-        change.append(float(held.divergence(loaded.model, x_BTD, rows.places_BT)))  # type: ignore[arg-type]
+        with torch.no_grad():
+            x_BTD = loaded.model.hidden(rows.batch.ids_BT)
+            moved = held.divergence(loaded.model, x_BTD, rows.places_BT)
+        assert moved is not None
+        change.append(float(moved))
         attached.detach()
         assert reply.message.content == "Heron"
     assert change[1] < change[0] / 5
@@ -277,9 +280,11 @@ def test_anchors_of_both_sides_share_no_text(loaded: Loaded) -> None:
 
 
 def test_a_model_is_held_to_what_it_was_trained_on_or_to_its_own_answers(loaded: Loaded) -> None:
-    assert domains_of(loaded) == ("general",)
+    none = AnchorConfig()
+    assert domains_of(loaded, none) == ("general",)
+    assert domains_of(loaded, AnchorConfig(domains=("stories",))) == ("stories",)
     recipe = {"data": {"sft": {"sources": {"talk": {"kind": "primer"}}}}}
-    assert domains_of(replace(loaded, manifest={"recipe": recipe})) == PRIMER_DOMAINS
+    assert domains_of(replace(loaded, manifest={"recipe": recipe}), none) == PRIMER_DOMAINS
     (records,) = anchor_records(loaded, AnchorConfig(sequences=3), "train").values()
     question, answer = records[0].messages  # type: ignore[union-attr]
     (reply,) = reply_to_all(loaded.model, loaded.tokenizer, [(question,)], max_new_tokens=64)
