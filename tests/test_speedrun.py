@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import torch
 
 import nanohydra
 from nanohydra.commands import speedrun
+from nanohydra.commands.stages import with_data
 from nanohydra.core.errors import UserError
+from nanohydra.recipe import load_recipe
 
 RECIPE = """
 name = "minute"
@@ -133,3 +136,14 @@ def test_a_folder_of_something_else_is_left_alone(recipe: Path, tmp_path: Path) 
     with pytest.raises(UserError, match="not empty"):
         speedrun.main(["--recipe", str(recipe), "--out", str(tmp_path / "run")])
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+def test_ones_own_text_is_kept_in_fine_tuning() -> None:
+    recipe = with_data(load_recipe("tiny", []), "pretrain", Path("plays.txt"))
+    kept = speedrun.with_text_kept(recipe).data.sft
+    assert kept.sources["text_plays"].path == "plays.txt"
+    share = kept.weights["text_plays"] / sum(kept.weights.values())
+    assert share == pytest.approx(speedrun.TEXT_SHARE)
+    assert {name: kept.weights[name] for name in recipe.data.sft.weights} == recipe.data.sft.weights
+    alone = replace(recipe, sft=None)
+    assert speedrun.with_text_kept(alone) == alone

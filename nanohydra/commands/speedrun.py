@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nanohydra.training import TrainResult
 
 RECIPE, SECONDS = "recipe.json", "seconds.json"
+TEXT_SHARE = 0.3  # of the tokens of fine-tuning, where the pretraining was on a user's text
 HELD_OUT_NAMES = ("heldout", "valid", "validation", "val", "test")
 
 
@@ -57,6 +58,7 @@ def run(options: SpeedrunOptions, recipe: Recipe, *, command: str) -> None:
 
     folder = run_path(recipe, options.out)
     recipe = with_held_out(with_data(recipe, "pretrain", options.data), options.data)
+    recipe = with_text_kept(recipe) if options.data else recipe
     claim(folder, recipe, resume=options.resume)
     runtime = setup(recipe.runtime)
     clock = Clock(folder / SECONDS)
@@ -68,6 +70,25 @@ def run(options: SpeedrunOptions, recipe: Recipe, *, command: str) -> None:
         if not any(path.is_dir() for path in done):
             exit_if_stopped(run_stage(stage, runtime, clock))
     report(recipe, folder, clock, folder / PRETRAINED)
+
+
+def with_text_kept(recipe: Recipe) -> Recipe:
+    """The recipe with the text that it is pretrained on in its fine-tuning too.
+
+    Conversations alone would make the model forget it. Left as it is where fine-tuning has no
+    weights of its own.
+    """
+    text, talk = recipe.data.pretrain, recipe.data.sft
+    if recipe.sft is None or not talk.weights or talk.phases:
+        return recipe
+    share = TEXT_SHARE / (1 - TEXT_SHARE) * sum(talk.weights.values())
+    names = {name: f"text_{name}" for name in text.sources}
+    talk = replace(
+        talk,
+        sources={**talk.sources, **{names[name]: each for name, each in text.sources.items()}},
+        weights={**talk.weights, **dict.fromkeys(names.values(), share / len(names))},
+    )
+    return replace(recipe, data=replace(recipe.data, sft=talk))
 
 
 def with_held_out(recipe: Recipe, data: Path | None) -> Recipe:
