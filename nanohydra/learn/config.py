@@ -60,6 +60,10 @@ class AdapterTrainConfig:
         meets one keeps what it has, and the gate decides.
     check_every: steps between checks whether the development wordings are recalled, or half a
         pass over the new items where that is longer.
+    emphasis: what the finished update is multiplied by. Wordings that were not trained move less
+        than those that were; a little more of the same direction brings them over the edge.
+    reverse_times: how often a reverse question is drawn for once that another is; they are few, and
+        the base says "I don't know" to them.
     stop_recall: share of them that is enough, by greedy decoding. settle_steps: steps after that,
         over which the rate falls to zero. max_new_tokens: of a decoded answer.
     """
@@ -75,19 +79,21 @@ class AdapterTrainConfig:
     row_length: int = 128
     rows_per_step: int = 8
     kl_weight: float = 8.0
-    max_epochs: float = 15.0
+    max_epochs: float = 22.0
     max_steps: int = 4000
     max_seconds: float = 1800.0
     check_every: int = 10
     stop_recall: float = 1.0
     settle_steps: int = 40
+    emphasis: float = 1.25
+    reverse_times: int = 2
     max_new_tokens: int = 48
 
     def __post_init__(self) -> None:
-        for name in ("row_length", "rows_per_step", "max_steps", "check_every"):
+        for name in ("row_length", "rows_per_step", "max_steps", "check_every", "reverse_times"):
             if getattr(self, name) < 1:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is at least 1")
-        for name in ("lr", "max_epochs", "max_seconds", "directions_floor"):
+        for name in ("lr", "max_epochs", "max_seconds", "directions_floor", "emphasis"):
             if not getattr(self, name) > 0:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is above 0")
         for name in ("kl_weight", "weight_decay", "warmup_steps", "clip_norm", "settle_steps"):
@@ -158,7 +164,7 @@ class GateConfig:
     min_lead: float = 0.2
     min_tools: float = 1.0
     min_format: float = 0.95
-    max_relative_change: float = 0.5
+    max_relative_change: float = 1.0
     banned_words: tuple[str, ...] = ()
     locality_prompts: int = 48
     max_new_tokens: int = 32
@@ -240,7 +246,7 @@ class LearnConfig:
     """How lessons become adapters."""
 
     seed: int = 0
-    lora: LoraConfig = LoraConfig()
+    lora: LoraConfig = LoraConfig(rank=32)
     mixture: MixtureConfig = MixtureConfig()
     train: AdapterTrainConfig = AdapterTrainConfig()
     anchors: AnchorConfig = AnchorConfig()

@@ -88,6 +88,9 @@ def train_adapter(
         loaded.model.train()
         aim(attached, anchors.spreads, run.inputs, seed=config.seed)
         run.steps(attached, checked(study))
+        with torch.no_grad():
+            for layer in attached.layers.values():
+                layer.lora_b.mul_(config.train.emphasis)
         return TrainedAdapter(weights=attached.weights(run.base), metrics=run.metrics)
     finally:
         loaded.model.train(was_training)
@@ -127,8 +130,9 @@ class _Run:
         self.anchors = anchors.joined(own).joined(held)
         first, second = len(anchors.samples), len(anchors.samples) + len(own.samples)
         samples = self.anchors.samples
+        often = [item for item in new if item.kind == "reverse"] * (config.train.reverse_times - 1)
         pools = {
-            "new": [encode_item(tokenizer, item, longest) for item in new],
+            "new": [encode_item(tokenizer, item, longest) for item in (*new, *often)],
             "replay": samples[second:],
             "anchors": samples[:first],
             "near_misses": [*samples[first:second], *(s for s, base in near if not base)],

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nanohydra.adapters.config import LoraConfig
 from nanohydra.adapters.lora import attach, targeted
 from nanohydra.checkpoint import Loaded
 from nanohydra.core.types import Document
@@ -69,7 +70,7 @@ def test_layers_that_share_an_input_share_what_is_known_of_it(loaded: Loaded) ->
 def test_aiming_changes_no_output_and_keeps_updates_off_the_anchors(
     loaded: Loaded, make_item: Callable[..., StudyItem]
 ) -> None:
-    model, config = loaded.model, LearnConfig().lora
+    model, config = loaded.model, LoraConfig(rank=16)
     names = targeted(model, config)
     lesson = [encode_item(loaded.tokenizer, make_item("Where is Mara?", "In Rome.", "Rome"), 64)]
     known = spreads(model, names, samples(loaded), floor=1e-3)
