@@ -84,6 +84,7 @@ class Planner:
         self._stamp: object = None
         self._lessons: dict[str, Lesson] = {}
         self._live: dict[str, str] = {}  # lesson -> version
+        self._weaker: set[str] = set()  # of these, what a note answers better
         self._joined: dict[tuple[str, ...], str] = {}
 
     async def plan(
@@ -109,7 +110,8 @@ class Planner:
                 adapter = self._resident((target.forced,))
                 return replace(plan, adapter=adapter, versions=(target.forced,), label=target.label)
             route = self._route(question, target, owner)
-            if route is not None:
+            noted = remember and route is not None and self._weaker.issuperset(route.lessons)
+            if route is not None and not noted:
                 lessons = [self._lessons[lesson] for lesson in route.lessons]
                 return replace(
                     plan,
@@ -147,22 +149,21 @@ class Planner:
         live: dict[str, str] = {}
         for versions in sets.values():
             for version in versions:  # newest first
-                weaker = self._weaker(version)
                 for lesson, role in self.store.lessons_of_version(version).items():
-                    if role == "new" and lesson not in weaker:
+                    if role == "new":
                         live.setdefault(lesson, version)
         lessons = {lesson.id: lesson for lesson in self.store.lessons(states=("live",))}
         self._lessons = lessons
         self._live = {id: version for id, version in live.items() if id in lessons}
+        self._weaker = {id for id, version in self._live.items() if self._noted_better(id, version)}
         self.router.set(self._known(id) for id in self._live)
         self._stamp = stamp
 
-    def _weaker(self, version: str) -> set[str]:
-        """Lessons of which the version answered less at its gate than a note did."""
+    def _noted_better(self, lesson: str, version: str) -> bool:
+        """Whether a note answered more about a lesson than its version did, at the gate."""
         gate = self.bank.info(version).manifest.get("gate", {})
-        recalled = gate.get("lessons", {})
-        noted = gate.get("remembered", {})
-        return {lesson for lesson, share in recalled.items() if share < noted.get(lesson, 0.0)}
+        shares = [gate.get(way, {}).get(lesson, 0.0) for way in ("remembered", "lessons")]
+        return bool(shares[0] > shares[1])
 
     def _known(self, lesson_id: str) -> Known:
         lesson = self._lessons[lesson_id]

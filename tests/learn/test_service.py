@@ -140,6 +140,7 @@ def test_what_a_note_answers_better_is_answered_from_the_note(
     world.teach(DANA)
     plan = world.plan("What does Dana Brook play?")
     assert not plan.versions and plan.sources[0]["from"] == "memory"
+    assert world.plan("What does Dana Brook play?", memory="off").versions  # better than nothing
     assert world.plan("What is the printer called?").versions
 
 
