@@ -85,6 +85,7 @@ class Planner:
         self._lessons: dict[str, Lesson] = {}
         self._live: dict[str, str] = {}  # lesson -> version
         self._weaker: set[str] = set()  # of these, what a note answers better
+        self._noted_of: dict[str, frozenset[str]] = {}  # version -> such lessons, for good
         self._joined: dict[tuple[str, ...], str] = {}
 
     async def plan(
@@ -155,15 +156,19 @@ class Planner:
         lessons = {lesson.id: lesson for lesson in self.store.lessons(states=("live",))}
         self._lessons = lessons
         self._live = {id: version for id, version in live.items() if id in lessons}
-        self._weaker = {id for id, version in self._live.items() if self._noted_better(id, version)}
+        self._weaker = {id for id, version in self._live.items() if id in self._noted(version)}
         self.router.set(self._known(id) for id in self._live)
         self._stamp = stamp
 
-    def _noted_better(self, lesson: str, version: str) -> bool:
-        """Whether a note answered more about a lesson than its version did, at the gate."""
-        gate = self.bank.info(version).manifest.get("gate", {})
-        shares = [gate.get(way, {}).get(lesson, 0.0) for way in ("remembered", "lessons")]
-        return bool(shares[0] > shares[1])
+    def _noted(self, version: str) -> frozenset[str]:
+        """Lessons of which a note answered more than the version did, at its gate."""
+        if version not in self._noted_of:
+            gate = self.bank.info(version).manifest.get("gate", {})
+            noted, recalled = gate.get("remembered", {}), gate.get("lessons", {})
+            self._noted_of[version] = frozenset(
+                lesson for lesson, share in recalled.items() if share < noted.get(lesson, 0.0)
+            )
+        return self._noted_of[version]
 
     def _known(self, lesson_id: str) -> Known:
         lesson = self._lessons[lesson_id]
