@@ -36,7 +36,7 @@ class Visit:
 
     def __init__(self, browser: Any, url: str) -> None:
         self.page = browser.new_page()
-        self.page.set_default_timeout(240_000)
+        self.page.set_default_timeout(120_000)
         self.page.goto(url)
         self.page.wait_for_selector("#input")
         self.page.wait_for_selector("aside", state="attached")
@@ -59,9 +59,10 @@ class Visit:
         """Teach facts, and wait until all are live."""
         self.page.fill("#teach", "\n".join(texts))
         self.page.press("#teach", "Enter")
+        self.page.wait_for_selector(".lesson .state b >> text=Live")  # of the newest
         self.page.wait_for_function(
-            "n => [...document.querySelectorAll('.lesson .state b')]"
-            ".filter(e => e.textContent === 'Live').length === n",
+            "n => fetch('/lessons').then((reply) => reply.json()).then((body) =>"
+            " body.data.filter((lesson) => lesson.state === 'live').length === n)",
             arg=len(texts),
         )
 
