@@ -297,7 +297,7 @@ class FakeLearning:
         id = f"job-{len(self.all_jobs) + 1}"
         self.names.setdefault(alias, FakeAlias(alias))
         self.all_jobs[id] = {
-            "id": id, "alias": alias, "state": "queued", "progress": 0.0, "version": None,
+            "id": id, "alias": alias, "state": "queued", "progress": 0.0, "version": None, "versions": [],
             "gate": {}, "reason": None, "created": time.time(), "lessons": ids,
             "events": [{"time": time.time(), "step": "queued", "text": WHAT_WAS_DONE["queued"]}],
             "_began": time.monotonic(),
@@ -358,7 +358,13 @@ class FakeLearning:
     def _end(
         self, job: Json, state: str, lesson_state: str, reason: str | None, version: Any = None
     ) -> None:
-        job |= {"state": state, "reason": reason, "version": version, "progress": 1.0}
+        job |= {
+            "state": state,
+            "reason": reason,
+            "version": version,
+            "versions": [version] if version else [],
+            "progress": 1.0,
+        }
         job["events"].append({"time": time.time(), "step": state, "text": reason or state})
         for id in job["lessons"]:
             if self.all_lessons[id]["state"] != "deleted":

@@ -138,9 +138,10 @@ def follow(learned: Learned, id: str) -> dict[str, Any]:
 def facts_of(job: dict[str, Any]) -> dict[str, object]:
     """The summary of one job."""
     rows: dict[str, object] = {"job": job["id"], "state": job["state"]}
-    for name in ("version", "reason"):
-        if job[name]:
-            rows[name] = job[name]
+    if job["versions"]:
+        rows["versions" if job["versions"][1:] else "version"] = ", ".join(job["versions"])
+    if job["reason"]:
+        rows["reason"] = job["reason"]
     return rows | {name: shown(check) for name, check in (job["gate"] or {}).items()}
 
 

@@ -183,11 +183,14 @@ class GateConfig:
 class RetryConfig:
     """How the learner tries again after a refusal, before it leaves lessons in memory only.
 
-    attempts: trainings in all. The second has lr_factor of the rate, kl_factor of the KL weight
-    and `replay` as the share of replay; the third also adapts the upper half of the layers only.
+    attempts: trainings of the same lessons in all. One that only learned too little trains longer
+    the next time, by `longer`. Any other is gentler: the second has lr_factor of the rate,
+    kl_factor of the KL weight and `replay` as the share of replay, the third also adapts the upper
+    half of the layers only. Several lessons are tried twice at most and then in halves.
     """
 
     attempts: int = 3
+    longer: float = 1.5
     lr_factor: float = 0.5
     kl_factor: float = 2.0
     replay: float = 0.25
@@ -195,6 +198,8 @@ class RetryConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.attempts <= 3:
             raise UserError(f"learn.retry.attempts is {self.attempts}; it lies between 1 and 3")
+        if not self.longer >= 1:
+            raise UserError(f"learn.retry.longer is {self.longer}; it is at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,9 +248,13 @@ class ConsolidateConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnConfig:
-    """How lessons become adapters."""
+    """How lessons become adapters.
+
+    facts_per_version: more are learned one part after another, each a version of its own.
+    """
 
     seed: int = 0
+    facts_per_version: int = 5
     lora: LoraConfig = LoraConfig(rank=32)
     mixture: MixtureConfig = MixtureConfig()
     train: AdapterTrainConfig = AdapterTrainConfig()
@@ -254,3 +263,7 @@ class LearnConfig:
     retry: RetryConfig = RetryConfig()
     learner: LearnerConfig = LearnerConfig()
     consolidate: ConsolidateConfig = ConsolidateConfig()
+
+    def __post_init__(self) -> None:
+        if self.facts_per_version < 1:
+            raise UserError(f"learn.facts_per_version is {self.facts_per_version}; at least 1")

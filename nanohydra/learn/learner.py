@@ -1,17 +1,20 @@
 """The learner: takes jobs from the queue, one at a time, and brings their lessons to life.
 
-Study, train, gate, publish, and for a version that is refused the gentler tries of the recipe; at
-last the lessons stay in memory only. It meets the server in the learning home alone. Killed at any
-moment it leaves the alias as it was, or with a version that the gate let through.
+Few lessons at a time: study, train, gate, publish. What is refused is tried again in another way,
+then in smaller parts; at last a lesson stays in memory only. It meets the server in the learning
+home alone. Killed at any moment it leaves the alias as it was, or with versions that the gate let
+through.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,48 +26,30 @@ from nanohydra.checkpoint import Loaded, load
 from nanohydra.core.config import to_dict
 from nanohydra.core.errors import UserError
 from nanohydra.learn.anchors import GENERAL, Anchors, domains_of
+from nanohydra.learn.batches import batches, halves
 from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.consolidate import nightly
-from nanohydra.learn.gate import Earlier
 from nanohydra.learn.gate_process import GateFailed, GateProcess
 from nanohydra.learn.home import Home
-from nanohydra.learn.replay import choose_replay
-from nanohydra.learn.replies import reply_to_all
-from nanohydra.learn.report import GateReport
+from nanohydra.learn.publisher import Publisher
+from nanohydra.learn.report import GateReport, narrowest
+from nanohydra.learn.retry import next_try, tries
 from nanohydra.learn.store import Job, LearningStore
-from nanohydra.learn.study import Study, StudyItem, judge, study
+from nanohydra.learn.task import Task, TaskMaker
 from nanohydra.learn.train import Stopped, TrainedAdapter, train_adapter, train_dtype
-from nanohydra.learn.work import Cancelled, Released, Work, rounded
+from nanohydra.learn.work import WHOLE, Cancelled, Released, Work, rounded
 
 logger = logging.getLogger(__name__)
-STUDIED, TRAINED, TESTED = 0.05, 0.75, 0.95  # how far a job is when a step is done
-TRAINED_ASKED = 2  # of a lesson that has no held-out questions
-NOTE_CHARS = 500
+STUDIED, TRAINED, TESTED = 0.05, 0.75, 0.95  # how far a version is when a step is done
 BECAUSE_KNOWN = "the model answers every question about it already"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What one job has to train and to prove.
+@dataclass(frozen=True)
+class Refusal:
+    """Why lessons have no version, in plain words, and the checks of the last one tried."""
 
-    replay: items of earlier lessons. earlier: what must still be answered, and by which version.
-    replaces: versions that the new one takes the place of.
-    """
-
-    study: Study
-    replay: Sequence[StudyItem]
-    earlier: Sequence[Earlier]
-    replaces: Sequence[str] = ()
-
-    @property
-    def held_out(self) -> list[StudyItem]:
-        """What the gate asks about the new lessons: of one without held-out items, trained ones."""
-        asked: list[StudyItem] = []
-        for lesson in self.study.lesson_ids:
-            own = [i for i in self.study.items if i.lesson_id == lesson and i.messages]
-            held = [i for i in own if i.split == "test"]
-            asked += held or [i for i in own if i.split == "train"][:TRAINED_ASKED]
-        return asked
+    reason: str
+    gate: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Learner:
@@ -78,8 +63,9 @@ class Learner:
         self.store = LearningStore(self.home.database)
         self.bank = Bank(self.home.bank)
         self.worker = f"learner-{secrets.token_hex(4)}"
-        dtype = train_dtype(config.train)
-        self.loaded: Loaded = load(model, dtype=dtype)
+        self.loaded: Loaded = load(model, dtype=train_dtype(config.train))
+        self.tasks = TaskMaker(self.store, self.bank, self.loaded, config)
+        self.publisher = Publisher(self.store, self.bank, self.loaded.config)
         if GENERAL not in domains_of(self.loaded, config.anchors):
             _ = self.anchors  # before the first job, as it is quick
 
@@ -131,50 +117,82 @@ class Learner:
                 work.record("failed")
 
     def learn(self, work: Work) -> None:
-        """Study, train and test, as often as the recipe allows, then publish or give up."""
-        job = work.job
+        """Bring the lessons to life, few at a time; what is live already stays as it is."""
+        job, retry = work.job, self.config.retry
         work.record("started", attempt=job.attempts, lessons=len(job.lesson_ids))
-        if job.version is not None and self.finish(work, job.version):
-            return
-        work.state("studying", 0.0)
-        task = self.study(work)
-        if not task.study.items:
-            work.state("live", 1.0, reason=BECAUSE_KNOWN)
-            work.record("known")
-            return
-        for attempt, config in enumerate(self.ladder(), 1):
-            found = self.attempt(work, task, config, attempt)
-            if isinstance(found, str):
-                reason = found
+        if job.version is not None:  # which a killed learner may have left by halves
+            self.publisher.finish(work, job.version)
+        total = len(job.lesson_ids)
+        waiting = deque(self.waiting(job))
+        refused: dict[str, str] = {}
+        while waiting:
+            ids = waiting.popleft()
+            left = len(ids) + sum(map(len, waiting))
+            work.part = (1 - left / total, len(ids) / total)
+            refusal = self.bring(work, ids)
+            if refusal is None:
                 continue
-            trained, report = found
-            if report.passed:
-                self.publish(work, task, trained, report, config)
-                return
-            reason = report.reason
-        self.give_up(work, reason)
+            if len(ids) > 1 and job.kind == "learn" and retry.attempts > 1:
+                waiting.extendleft(reversed(list(halves(ids))))
+            else:
+                self.give_up(work, ids, refusal)
+                refused |= dict.fromkeys(ids, refusal.reason)
+        work.part = WHOLE
+        self.close_job(work, refused)
 
-    def ladder(self) -> list[LearnConfig]:
-        """The recipe, then gentler ones: slower and held back more, then with fewer layers too."""
-        retry, first = self.config.retry, self.config
-        train = replace(
-            first.train,
-            lr=first.train.lr * retry.lr_factor,
-            kl_weight=first.train.kl_weight * retry.kl_factor,
-        )
-        mixture = replace(first.mixture, replay=retry.replay)
-        second = replace(first, train=train, mixture=mixture)
-        num_layers = self.loaded.config.num_layers
-        upper = tuple(range(num_layers // 2, num_layers))
-        third = replace(second, lora=replace(first.lora, layers=upper))
-        return [first, second, third][: retry.attempts]
+    def waiting(self, job: Job) -> list[list[str]]:
+        """The lessons of a job that are not live, as they are to be learned together."""
+        versions = self.bank.alias(job.alias).versions
+        if job.kind == "consolidate":
+            return [] if job.version in versions else [list(job.lesson_ids)]
+        held = {
+            lesson
+            for version in versions
+            for lesson, role in self.store.lessons_of_version(version).items()
+            if role == "new"
+        }
+        lessons = [
+            lesson
+            for lesson in self.store.lessons_by_id(job.lesson_ids)
+            if lesson.state != "deleted" and not (lesson.state == "live" and lesson.id in held)
+        ]
+        found = batches(lessons, most=self.config.facts_per_version)
+        if not found and not held.intersection(job.lesson_ids):
+            raise UserError("its lessons were deleted")
+        return found
+
+    def bring(self, work: Work, lesson_ids: Sequence[str]) -> Refusal | None:
+        """Study, train and test lessons as one version and publish it, or say why not."""
+        work.state("studying", 0.0)
+        task = self.tasks.make(work, lesson_ids)
+        if not task.study.items:
+            self.store.set_lessons(lesson_ids, "live", BECAUSE_KNOWN)
+            work.record("known")
+            return None
+        config, refusal = self.config, Refusal("")
+        layers = self.loaded.config.num_layers
+        for number in range(1, tries(config, len(lesson_ids)) + 1):
+            found = self.attempt(work, task, config, number)
+            failed: list[str] = []
+            if isinstance(found, str):
+                refusal = Refusal(found)
+            else:
+                trained, report = found
+                if report.passed:
+                    self.publish(work, task, trained, report, config)
+                    return None
+                failed, checks = report.failed, report.to_json()["checks"]
+                refusal = Refusal(report.reason, checks)
+            config = next_try(self.config, config, failed, layers)
+        return refusal
 
     def attempt(
         self, work: Work, task: Task, config: LearnConfig, number: int
     ) -> tuple[TrainedAdapter, GateReport] | str:
         """One training and its test; instead of them, why there is nothing to test."""
         work.state("training", STUDIED)
-        adapter = work.folder / f"adapter-{number}"
+        scratch = Path(tempfile.mkdtemp(dir=work.folder))
+        adapter = scratch / "adapter"
         # Started now, so that its imports and its base are there when the adapter is.
         with GateProcess(self.model, config, self.home.cache) as gate:
             try:
@@ -201,84 +219,18 @@ class Learner:
             save_adapter(adapter, trained.weights, self.loaded.config, manifest={})
             work.state("testing", TRAINED)
             report = gate.ask(
-                adapter, task.held_out, task.earlier, self.texts(task.study),
-                request=work.folder / f"request-{number}.json", tick=work.check,
+                adapter, task.held_out, task.earlier, task.texts,
+                request=scratch / "request.json", tick=work.check,
             )  # fmt: skip
-        passed = {name: check.passed for name, check in report.checks.items()}
         values = {name: check.value for name, check in report.checks.items()}
         work.state("testing", TESTED, gate=report.to_json()["checks"])
         work.record(
             "passed" if report.passed else "refused by the gate",
-            values=rounded(values), failed=[name for name, ok in passed.items() if not ok],
+            values=rounded(values), failed=report.failed,
             seconds=round(report.seconds, 3), cpu_seconds=round(report.cpu_seconds, 3),
             round=number,
         )  # fmt: skip
         return trained, report
-
-    def texts(self, made: Study) -> dict[str, str]:
-        """What the short lessons say, by id; of long ones a memory finds only parts."""
-        lessons = self.store.lessons_by_id(made.lesson_ids)
-        return {lesson.id: lesson.text for lesson in lessons if len(lesson.text) <= NOTE_CHARS}
-
-    def study(self, work: Work) -> Task:
-        """Items of the job's lessons, without those that the base knows; and those of others."""
-        job = work.job
-        with work.timed("studied") as row:
-            lessons = [x for x in self.store.lessons_by_id(job.lesson_ids) if x.state != "deleted"]
-            if not lessons:
-                raise UserError("its lessons were deleted")
-            made = study(lessons, seed=self.config.seed)
-            self.store.save_study(made.items)
-            known = () if job.kind == "consolidate" else self.known(made)
-            kept = tuple(item for item in made.items if item.lesson_id not in known)
-            replaces = tuple(job.details.get("versions", ())) if job.kind == "consolidate" else ()
-            held, earlier = self.earlier(job, replaces)
-            new = [item for item in kept if item.split == "train"]
-            replay = choose_replay(held, new, count=len(new), seed=self.config.seed)
-            row |= {"lessons": len(lessons), "known": len(known), "items": len(kept)}
-            row |= {"replayed": len(replay)}
-        return Task(study=Study(items=kept), replay=replay, earlier=earlier, replaces=replaces)
-
-    def known(self, made: Study) -> set[str]:
-        """Lessons of which the base answers every held-out question already."""
-        asked = [item for item in made.items if item.split != "train" and item.messages]
-        replies = reply_to_all(
-            self.loaded.model,
-            self.loaded.tokenizer,
-            [item.messages for item in asked],
-            max_new_tokens=self.config.train.max_new_tokens,
-        )
-        right = [
-            judge(item, reply.message.content, finished=reply.ended)
-            for item, reply in zip(asked, replies, strict=True)
-        ]
-        wrong = {item.lesson_id for item, ok in zip(asked, right, strict=True) if not ok}
-        return {item.lesson_id for item in asked} - wrong
-
-    def earlier(self, job: Job, replaces: Sequence[str]) -> tuple[list[StudyItem], list[Earlier]]:
-        """The items of earlier lessons, and what the gate asks about them."""
-        held: list[StudyItem] = []
-        earlier: list[Earlier] = []
-        room = self.config.gate.earlier_items
-        live = {lesson.id for lesson in self.store.lessons(states=("live",), alias=job.alias)}
-        for version in self.bank.alias(job.alias).versions:
-            recalled = self.bank.info(version).manifest.get("lessons", {})
-            new = version in replaces  # its lessons are those of the job
-            ids = [id for id, share in recalled.items() if id in live and (share or 0.0) >= 0.5]
-            items = self.store.study_items([i for i in ids if new or i not in job.lesson_ids])
-            held += () if new else items
-            # All questions of a lesson, as at its own gate, or none.
-            asked: list[StudyItem] = []
-            for lesson in dict.fromkeys(item.lesson_id for item in items):
-                own = [i for i in items if i.lesson_id == lesson and i.split == "test"]
-                own = [i for i in own if i.kind != "reverse"]
-                if len(own) <= room:
-                    asked += own
-                    room -= len(own)
-            if asked:
-                folder = None if new else self.bank.path(version)
-                earlier.append(Earlier(folder=folder, items=tuple(asked)))
-        return held, earlier
 
     def publish(
         self,
@@ -288,11 +240,8 @@ class Learner:
         report: GateReport,
         config: LearnConfig,
     ) -> None:
-        """Into the bank, then into the alias. Killed in between, `finish` does the rest."""
-        job = work.job
+        """Make the new version live, with all that is known of it."""
         manifest: dict[str, Any] = {
-            "alias": job.alias,
-            "job": job.id,
             "lessons": {id: report.lessons.get(id) for id in task.study.lesson_ids},
             "replay": sorted({item.lesson_id for item in task.replay}),
             "replaces": list(task.replaces),
@@ -300,56 +249,25 @@ class Learner:
             "train": rounded(trained.metrics),
             "learn": to_dict(config),
         }
-        work.renew()
-        version = self.bank.publish(trained.weights, self.loaded.config, manifest=manifest)
-        work.state("testing", TESTED, version=version)
-        self.finish(work, version)
+        self.publisher.publish(work, trained.weights, manifest)
 
-    def finish(self, work: Work, version: str) -> bool:
-        """Make a published version live; False if it is not in the bank."""
-        try:
-            info = self.bank.info(version)
-        except UserError:
-            return False
-        job, manifest = work.job, info.manifest
-        self.store.record_version(version, new=manifest["lessons"], replay=manifest["replay"])
-        if self.change_alias(job.alias, add=version, drop=manifest["replaces"]):
-            work.record("activated", version=version, alias=job.alias)
-        # Whoever deletes a lesson from now on sees this version; who did before is seen here.
-        if self.deleted([*manifest["lessons"], *manifest["replay"]]):
-            self.change_alias(job.alias, drop=[version])
-            self.bank.remove(version)
-            work.record("dropped", version=version)
-            raise Released
-        work.state("live", 1.0, version=version)
-        earlier = manifest["gate"].get("earlier", {})
-        work.record("live", version=version, lessons=manifest["lessons"], earlier=earlier)
-        return True
-
-    def change_alias(self, alias: str, *, add: str = "", drop: Sequence[str] = ()) -> bool:
-        """Put a version in front of an alias's and take others away; False if it stood so."""
-        while True:
-            versions = self.bank.alias(alias).versions
-            kept = tuple(v for v in versions if v not in drop)
-            wanted = (add, *kept) if add and add not in kept else kept
-            if wanted == versions:
-                return False
-            try:
-                self.bank.activate(alias, wanted, expected=versions)
-            except UserError:
-                if self.bank.alias(alias).versions == versions:
-                    raise  # not because someone else changed it
-            else:
-                return True
-
-    def deleted(self, lesson_ids: Sequence[str]) -> bool:
-        """Whether one of these lessons is gone."""
-        return any(x.state == "deleted" for x in self.store.lessons_by_id(lesson_ids))
-
-    def give_up(self, work: Work, reason: str) -> None:
-        """Leave the lessons in memory only."""
-        why = f"kept in memory only, because {reason}"
-        work.state("refused", 1.0, reason=why)
+    def give_up(self, work: Work, lesson_ids: Sequence[str], refusal: Refusal) -> None:
+        """Leave lessons in memory only."""
+        why = f"kept in memory only, because {refusal.reason}"
         if work.job.kind == "learn":
-            self.store.set_lessons(work.job.lesson_ids, "memory_only", why)
-        work.record("refused")
+            self.store.set_lessons(lesson_ids, "memory_only", why)
+        work.record("refused", lessons=list(lesson_ids), reason=why, gate=refusal.gate)
+
+    def close_job(self, work: Work, refused: Mapping[str, str]) -> None:
+        """Say how the job ended: live if anything of it is, with what is not."""
+        reason = " ".join(dict.fromkeys(refused.values()))
+        total = len(work.job.lesson_ids)
+        if len(refused) == total:
+            work.state("refused", 1.0, reason=f"kept in memory only, because {reason}")
+            return
+        rows = self.store.ledger(event="live", job=work.job.id)
+        gate = narrowest(row.details["gate"] for row in rows)
+        told = "" if rows else BECAUSE_KNOWN
+        if refused:
+            told = f"{len(refused)} of {total} lessons are kept in memory only, because {reason}"
+        work.state("live", 1.0, gate=gate, reason=told)

@@ -5,7 +5,8 @@ Holds ids and numbers, never a lesson's words: reports are kept when a lesson is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,11 @@ class GateReport:
         return all(check.passed for check in self.checks.values())
 
     @property
+    def failed(self) -> list[str]:
+        """The names of the checks that are not."""
+        return [name for name, check in self.checks.items() if not check.passed]
+
+    @property
     def reason(self) -> str:
         """Which checks failed, in plain words; empty if none did."""
         return " ".join(
@@ -63,3 +69,20 @@ class GateReport:
         checks = {name: Check(**check) for name, check in body["checks"].items()}
         names = ("adapter", "lessons", "remembered", "earlier", "seconds", "cpu_seconds")
         return cls(checks=checks, **{name: body[name] for name in names})
+
+
+def narrowest(gates: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
+    """Of each check of several gates, as plain JSON, the one that is nearest to its limit."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for gate in gates:
+        for name, check in gate.items():
+            if name not in found or _room(check) < _room(found[name]):
+                found[name] = check
+    return found
+
+
+def _room(check: Mapping[str, Any]) -> float:
+    """How far a check is from its limit; negative beyond it."""
+    side = 1 if check["passed"] else -1
+    value = check["value"]
+    return side * (math.inf if value is None else abs(value - check["limit"]))

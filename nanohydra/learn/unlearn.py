@@ -26,13 +26,17 @@ def forget(lesson_id: str, *, store: LearningStore, bank: Bank, memory: Memory) 
         store.cancel(job.id)
     memory.remove(lesson_id)
     versions = store.delete_lesson(lesson_id)
-    again = {i for job in jobs for i in job.lesson_ids}
+    unfinished = {i for job in jobs for i in job.lesson_ids}
+    again: set[str] = set()
     for version in versions:
         roles = store.lessons_of_version(version)
         again |= {id for id, role in roles.items() if role == "new"}
     drop_versions(bank, versions)
-    wanted = {lesson.id for lesson in store.lessons() if lesson.id in again}
-    kept = sorted(wanted - {lesson_id})
+    kept = sorted(
+        lesson.id
+        for lesson in store.lessons()
+        if lesson.id in again or (lesson.id in unfinished and lesson.state != "live")
+    )
     store.record("deleted", lesson=lesson_id, versions=list(versions), again=len(kept))
     if not kept:
         return None

@@ -81,6 +81,7 @@ def job(store: LearningStore, item: Job) -> Json:
         "state": item.state,
         "progress": round(item.progress, 3),
         "version": item.version,
+        "versions": [row.version for row in store.ledger(event="live", job=item.id)],
         "gate": item.gate,
         "reason": item.reason or None,
         "lessons": list(item.lesson_ids),
@@ -115,10 +116,11 @@ def alias(state: AliasState) -> Json:
 def adapters(store: LearningStore, bank: Bank) -> list[Json]:
     """All versions, the latest first."""
     using = {v: name for name in bank.aliases() for v in bank.alias(name).versions}
-    jobs = {each.version: each for each in store.jobs(limit=10_000) if each.version}
+    rows = {row.version: row for row in store.ledger(event="live", limit=100_000)}
     shown = []
     for info in sorted(bank.list(), key=lambda info: -info.created):
-        made = jobs.get(info.id)
+        row = rows.get(info.id)
+        made = store.job(str(row.job)) if row else None
         roles = store.lessons_of_version(info.id)
         shown.append(
             {
@@ -128,7 +130,7 @@ def adapters(store: LearningStore, bank: Bank) -> list[Json]:
                 "created": info.created,
                 "bytes": info.bytes,
                 "lessons": [id for id, role in roles.items() if role == "new"],
-                "gate": dict(made.gate) if made else {},
+                "gate": row.details.get("gate", {}) if row else {},
                 "parents": list(made.details.get("versions", ())) if made else [],
             }
         )
@@ -140,19 +142,6 @@ def dashboard(store: LearningStore, bank: Bank) -> Json:
     matrix, tested, lessons = recall_matrix(store)
     columns = zip(*matrix, strict=True) if matrix else ()
     texts = {each.id: each.title for each in store.lessons()}
-    timeline = [
-        {
-            "version": each.version,
-            "time": each.updated,
-            "gate": each.gate,
-            "state": each.state,
-            "alias": each.alias,
-            "lessons": len(each.lesson_ids),
-            "reason": each.reason or None,
-        }
-        for each in store.jobs(limit=1000)
-        if each.state in ("live", "refused")
-    ]
     rows = store.ledger(limit=LEDGER_ROWS, newest=True)
     return {
         "forgetting": [
@@ -166,12 +155,33 @@ def dashboard(store: LearningStore, bank: Bank) -> Json:
         ]
         if matrix
         else [],
-        "timeline": timeline,
+        "timeline": timeline(store),
         "library": adapters(store, bank),
         "jobs": [job(store, each) for each in store.jobs(limit=20)],
         "ledger": [event(row) for row in rows],
         "matrix": matrix,
     }
+
+
+def timeline(store: LearningStore) -> list[Json]:
+    """The versions that went live and the lessons that were refused, the latest first."""
+    found = [*store.ledger(event="live", limit=1000, newest=True)]
+    found += store.ledger(event="refused", limit=1000, newest=True)
+    shown = []
+    for row in sorted(found, key=lambda row: -row.id):
+        made = store.job(str(row.job))
+        shown.append(
+            {
+                "version": row.version,
+                "time": row.time,
+                "gate": row.details.get("gate", made.gate),
+                "state": row.event,
+                "alias": made.alias,
+                "lessons": len(row.details.get("lessons", made.lesson_ids)),
+                "reason": row.details.get("reason") or made.reason or None,
+            }
+        )
+    return shown
 
 
 def recall_matrix(
@@ -183,9 +193,8 @@ def recall_matrix(
     """
     versions: list[str] = []
     found: list[dict[str, float]] = []
-    live = {each.version for each in store.jobs(limit=10_000) if each.state == "live"}
     for row in store.ledger(event="live", limit=10_000):
-        if row.version in live and row.version not in versions:
+        if row.version not in versions:
             versions.append(str(row.version))
             found.append({**row.details.get("earlier", {}), **row.details.get("lessons", {})})
     lessons = list(dict.fromkeys(id for recalls in found for id in recalls))

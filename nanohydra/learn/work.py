@@ -19,6 +19,7 @@ from nanohydra.learn.store import Job, JobState, LearningStore
 logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_UPDATES = 0.5
 SECONDS_BETWEEN_BEATS = 1.0  # at most: it is also how soon a cancelled job stops
+WHOLE = (0.0, 1.0)
 
 
 class Cancelled(Exception):
@@ -33,6 +34,8 @@ class Work:
     """A claimed job. As a context it renews the lease from a thread of its own.
 
     folder: for what the job writes; it is empty at first and gone at the end.
+    part: where the part that is worked on begins, and its share of the whole; progress is told
+    within it.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Work:
     ) -> None:
         self.store, self.job, self.worker, self.folder = store, job, worker, folder
         self.lease_s, self.ending = lease_s, ending
+        self.part = WHOLE
         self._lost = threading.Event()
         self._done = threading.Event()
         self._heart = threading.Thread(target=self._beat, name=f"lease-{job.id}", daemon=True)
@@ -82,10 +86,11 @@ class Work:
 
     def state(self, state: JobState, progress: float, **values: Any) -> None:
         """Write down a new state. Raises Cancelled if the job is not this learner's any more."""
-        changed = self.store.update(
-            self.job.id, worker=self.worker, state=state, progress=progress, **values
-        )
-        if not changed:
+        self.note(state=state, progress=self._overall(progress), **values)
+
+    def note(self, **values: Any) -> None:
+        """Write down anything of the job. Raises Cancelled if it is not this learner's any more."""
+        if not self.store.update(self.job.id, worker=self.worker, **values):
             self._lost.set()
         self.check()
 
@@ -94,7 +99,8 @@ class Work:
         now = time.monotonic()
         if now - self._updated >= SECONDS_BETWEEN_UPDATES:
             self._updated = now
-            self.store.update(self.job.id, worker=self.worker, progress=progress)
+            overall = self._overall(progress)
+            self.store.update(self.job.id, worker=self.worker, progress=overall)
 
     def record(self, event: str, *, version: str | None = None, **details: Any) -> None:
         """A row of the ledger about this job; numbers and ids, never a lesson's words."""
@@ -111,6 +117,10 @@ class Work:
             "cpu_seconds": round(time.process_time() - cpu, 3),
         }
         self.record(event, **rounded(seconds | details))
+
+    def _overall(self, progress: float) -> float:
+        start, share = self.part
+        return start + share * progress
 
     def _beat(self) -> None:
         """Renew the lease until the job is done or lost."""

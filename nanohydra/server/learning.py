@@ -61,7 +61,10 @@ class Learning(Protocol):
         """
 
     def job(self, id: str) -> Json:
-        """State, progress, version, gate, reason, `lessons`, `events` of `time, step, text`."""
+        """State, progress, version, versions, gate, reason, `lessons`, `events` of time, step, text.
+
+        versions: all that went live, of many lessons; version: the latest.
+        """
 
     def jobs(self) -> list[Json]:
         """All jobs, the latest first."""

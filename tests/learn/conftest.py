@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from nanohydra.adapters.bank import Bank
 from nanohydra.checkpoint import Loaded, load
 from nanohydra.core.config import load_config
 from nanohydra.core.types import Message
+from nanohydra.learn import learner
 from nanohydra.learn.config import LearnConfig
+from nanohydra.learn.home import Home
+from nanohydra.learn.store import LearningStore
 from nanohydra.learn.study import StudyItem
 from nanohydra.testing_models import LOOSE, SMALL, random_model
+from tests.learn.learning import GateHere, work
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +70,30 @@ def make_item() -> Callable[..., StudyItem]:
 def lesson_items() -> Callable[..., tuple[StudyItem, ...]]:
     """Makes the items of one lesson that is asked once in each split."""
     return items
+
+
+@pytest.fixture
+def gate_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learner, "GateProcess", GateHere)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LearningStore]:
+    with LearningStore(Home(tmp_path).database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def learn(
+    gate_here: None, tmp_path: Path, model_folder: Path, settings: Callable[..., LearnConfig]
+) -> Callable[..., int]:
+    """Works through the queue with these settings; the number of jobs done."""
+    return lambda *words: work(tmp_path, model_folder, settings(*words))
+
+
+@pytest.fixture
+def bank(store: LearningStore, tmp_path: Path) -> Bank:
+    return Bank(Home(tmp_path).bank)
 
 
 def item(

@@ -2,98 +2,31 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from nanohydra.adapters.bank import Bank
 from nanohydra.core.config import changes, to_dict
 from nanohydra.learn import learner as module
+from nanohydra.learn import task
 from nanohydra.learn.config import ConsolidateConfig, LearnConfig
 from nanohydra.learn.consolidate import nightly
 from nanohydra.learn.gate import Gate
 from nanohydra.learn.home import Home
 from nanohydra.learn.learner import Learner
-from nanohydra.learn.lessons import lessons_of
 from nanohydra.learn.report import GateReport
-from nanohydra.learn.store import Job, LearningStore
+from nanohydra.learn.store import LearningStore
+from tests.learn.learning import events, submit
 
 Settings = Callable[..., LearnConfig]
 Learn = Callable[..., int]
-FACTS = ("The printer on our floor is called Heron.",)
-
-
-class GateHere:
-    """Stands in for GateProcess: the same gate, in this process, from the same files."""
-
-    def __init__(self, model: Path, config: LearnConfig, cache: Path | None) -> None:
-        from nanohydra.checkpoint import load
-
-        self.gate = Gate(load(model), config, cache)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def ask(
-        self, adapter: Path, items: Any, earlier: Any, texts: Any, *, request: Path, tick: Any
-    ) -> GateReport:
-        from nanohydra.adapters.files import load_adapter
-
-        tick()
-        return self.gate.run(load_adapter(adapter), items, earlier, texts)
-
-
-@pytest.fixture
-def gate_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GateProcess", GateHere)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[LearningStore]:
-    with LearningStore(Home(tmp_path).database) as opened:
-        yield opened
-
-
-def submit(store: LearningStore, *texts: str, alias: str = "default") -> str:
-    lessons = lessons_of(texts or FACTS, alias=alias)
-    store.add_lessons(lessons)
-    return store.submit(alias, [lesson.id for lesson in lessons])
-
-
-def work(home: Path, model: Path, config: LearnConfig) -> int:
-    learner = Learner(home, model, config)
-    try:
-        return learner.run(lambda: False, once=True)
-    finally:
-        learner.close()
-
-
-@pytest.fixture
-def learn(
-    gate_here: None, tmp_path: Path, model_folder: Path, settings: Settings
-) -> Callable[..., int]:
-    """Works through the queue with these settings; the number of jobs done."""
-    return lambda *words: work(tmp_path, model_folder, settings(*words))
-
-
-@pytest.fixture
-def bank(store: LearningStore, tmp_path: Path) -> Bank:
-    return Bank(Home(tmp_path).bank)
-
-
-def events(store: LearningStore, job: str) -> list[str]:
-    return [row.event for row in store.ledger(job=job)]
 
 
 def test_lessons_become_a_live_version(
@@ -120,45 +53,113 @@ def test_lessons_become_a_live_version(
     assert not list(Home(tmp_path).staging.iterdir())
 
 
-def test_a_refused_version_is_tried_again_gentler_and_then_left_in_memory(
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[set[str], LearnConfig]]:
+    """The trainings that a learner makes: of which lessons, with which settings."""
+    found: list[tuple[set[str], LearnConfig]] = []
+    train = module.train_adapter
+
+    def watch(loaded: Any, study: Any, replay: Any, anchors: Any, config: Any, **rest: Any) -> Any:
+        found.append((set(study.lesson_ids), config))
+        return train(loaded, study, replay, anchors, config, **rest)
+
+    monkeypatch.setattr(module, "train_adapter", watch)
+    return found
+
+
+def test_a_version_that_does_harm_is_tried_again_gentler_and_then_left_in_memory(
     store: LearningStore,
     learn: Learn,
     bank: Bank,
     settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
+    tried: list[tuple[set[str], LearnConfig]],
 ) -> None:
-    tried: list[LearnConfig] = []
-    train = module.train_adapter
-
-    def watch(loaded: Any, study: Any, replay: Any, anchors: Any, config: Any, **rest: Any) -> Any:
-        tried.append(config)
-        return train(loaded, study, replay, anchors, config, **rest)
-
-    monkeypatch.setattr(module, "train_adapter", watch)
     job = submit(store)
-    learn("--gate.small_sample=99", "--gate.small_misses=0")
-    config = settings()
+    learn("--gate.max_relative_change=1e-9")
+    first = settings()
     refused = store.job(job)
     assert refused.state == "refused" and refused.version is None
-    assert "kept in memory only, because recall: 0 of" in refused.reason
+    assert "kept in memory only, because size: " in refused.reason
+    assert not refused.gate["size"]["passed"]
     (lesson,) = store.lessons()
     assert lesson.state == "memory_only" and lesson.reason == refused.reason
-    assert [c.train.lr for c in tried] == [
-        config.train.lr,
-        config.train.lr / 2,
-        config.train.lr / 2,
-    ]
-    assert [c.train.kl_weight for c in tried] == [config.train.kl_weight * n for n in (1, 2, 2)]
-    assert [c.mixture.replay for c in tried] == [config.mixture.replay, 0.25, 0.25]
-    assert [c.lora.layers for c in tried] == [(), (), (1,)]
+    rate, kl = first.train.lr, first.train.kl_weight
+    assert [c.train.lr for _, c in tried] == [rate, rate / 2, rate / 2]
+    assert [c.train.kl_weight for _, c in tried] == [kl, kl * 2, kl * 2]
+    assert [c.mixture.replay for _, c in tried] == [first.mixture.replay, 0.25, 0.25]
+    assert [c.lora.layers for _, c in tried] == [(), (), (1,)]
     assert events(store, job).count("refused by the gate") == 3
     assert bank.list() == ()
+
+
+def test_lessons_that_are_not_learned_are_trained_longer(
+    store: LearningStore,
+    learn: Learn,
+    settings: Settings,
+    tried: list[tuple[set[str], LearnConfig]],
+) -> None:
+    job = submit(store)
+    learn("--gate.small_sample=99", "--gate.small_misses=0")
+    assert "because recall: 0 of" in store.job(job).reason
+    first = settings()
+    assert {c.train.lr for _, c in tried} == {first.train.lr}
+    epochs = first.train.max_epochs
+    assert [c.train.max_epochs for _, c in tried] == [epochs, epochs * 1.5, epochs * 1.5**2]
+
+
+def test_many_lessons_become_live_few_at_a_time(
+    store: LearningStore, learn: Learn, bank: Bank
+) -> None:
+    texts = ("Mara lives in Brontham.", "Otis works as a baker.", "Una works as a guard.")
+    job = submit(store, *texts)
+    ids = store.job(job).lesson_ids
+    learn("--facts_per_version=2")
+    assert store.job(job).state == "live"
+    newest, first = bank.alias("default").versions
+    assert set(store.lessons_of_version(first)) == set(ids[:2])
+    assert set(store.lessons_of_version(newest)) == {ids[2]}
+    assert store.job(job).version == newest
+    assert events(store, job).count("live") == 2
+    # who works as a baker is asked although another's work is taught in another version
+    assert {i.kind for i in store.study_items(ids[1:2])} >= {"reverse"}
+
+
+def test_of_refused_lessons_each_gets_its_own_chance(
+    store: LearningStore,
+    learn: Learn,
+    bank: Bank,
+    tried: list[tuple[set[str], LearnConfig]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = submit(store, "Mara lives in Brontham.", "Otis works as a baker.", "Una is a guard.")
+    one, two, three = store.job(job).lesson_ids
+    run = Gate.run
+
+    def refuse(self: Gate, weights: Any, items: Any, *rest: Any) -> GateReport:
+        """Refuse every version that holds the second lesson."""
+        report = run(self, weights, items, *rest)
+        check = replace(report.checks["size"], passed=two not in {i.lesson_id for i in items})
+        return replace(report, checks={**report.checks, "size": check})
+
+    monkeypatch.setattr(Gate, "run", refuse)
+    learn()
+    every, pair = {one, two, three}, {one, two}
+    assert [lessons for lessons, _ in tried] == [every] * 2 + [pair] * 2 + [{one}] + [{two}] * 3 + [
+        {three}
+    ]
+    done = store.job(job)
+    assert done.state == "live" and done.progress == 1.0
+    assert done.reason.startswith("1 of 3 lessons are kept in memory only, because size: ")
+    assert done.gate["size"]["passed"]  # of the versions that are live
+    states = [lesson.state for lesson in store.lessons_by_id([one, two, three])]
+    assert states == ["live", "memory_only", "live"]
+    assert len(bank.alias("default").versions) == 2
 
 
 def test_what_the_base_knows_is_not_trained(
     store: LearningStore, learn: Learn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "judge", lambda *_, **__: True)
+    monkeypatch.setattr(task, "judge", lambda *_, **__: True)
     job = submit(store)
     learn()
     assert store.job(job).state == "live" and store.job(job).version is None
@@ -212,7 +213,7 @@ def test_a_learner_that_is_told_to_end_gives_its_job_back(
 def test_a_job_that_fails_does_not_take_the_learner_with_it(
     store: LearningStore, learn: Learn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "study", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(task, "study", lambda *_, **__: 1 / 0)
     first = submit(store)
     second = submit(store)
     assert learn() == 2
@@ -280,70 +281,6 @@ def test_a_lesson_deleted_while_it_is_published_never_goes_live(
     (version,) = bank.alias("default").versions
     assert store.versions_that_saw(gone) == () or version not in store.versions_that_saw(gone)
     assert store.job(job).state == "live" and "dropped" in events(store, job)
-
-
-KILLED = """
-    import os, signal, sys
-    from pathlib import Path
-    sys.path.insert(0, {tests!r})
-    import importlib.util
-    spec = importlib.util.spec_from_file_location("t", {this!r})
-    t = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(t)
-    from nanohydra.core.config import from_dict
-    from nanohydra.learn import learner as module
-    from nanohydra.learn.config import LearnConfig
-    import json
-    module.GateProcess = t.GateHere
-    def kill(*_, **__):
-        os.kill(os.getpid(), signal.SIGKILL)
-    {patch}
-    t.work(Path({home!r}), Path({model!r}), from_dict(LearnConfig, json.loads({config!r})))
-"""
-KILLS = {
-    "in training": "module.Work.progress = kill",
-    "before the bank": "module.Bank.publish = kill",
-    "before the alias": "module.Bank.activate = kill",
-    "after the alias": """
-    activate = module.Bank.activate
-    def after(self, *words, **rest):
-        activate(self, *words, **rest)
-        kill()
-    module.Bank.activate = after
-    """,
-}
-
-
-@pytest.mark.usefixtures("gate_here")
-@pytest.mark.parametrize("where", KILLS)
-def test_a_killed_learner_publishes_nothing_by_halves(
-    store: LearningStore, tmp_path: Path, model_folder: Path, settings: Settings, where: str
-) -> None:
-    job = submit(store)
-    code = textwrap.dedent(KILLED).format(
-        tests=str(Path(__file__).parent), this=__file__, patch=textwrap.dedent(KILLS[where]),
-        home=str(tmp_path), model=str(model_folder), config=json.dumps(to_dict(settings())),
-    )  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    left = store.job(job)
-    assert left.state in ("studying", "training", "testing") and not left.done
-    bank = Bank(Home(tmp_path).bank)
-    for info in bank.list():
-        assert not info.problem
-    expire(store, left)
-    assert work(tmp_path, model_folder, settings()) == 1
-    after = store.job(job)
-    assert after.state == "live" and after.attempts == 2
-    assert bank.alias("default").versions == (after.version,)
-    assert [info.id for info in bank.list()] == [after.version]  # trained again, the same came out
-    assert not list(Home(tmp_path).staging.iterdir())
-
-
-def expire(store: LearningStore, job: Job) -> None:
-    """Let the lease of a killed learner run out."""
-    assert job.worker is not None
-    assert store.heartbeat(job.id, job.worker, lease_s=-1.0)
 
 
 def test_the_command_works_through_a_queue_with_the_real_gate(

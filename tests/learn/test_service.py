@@ -17,6 +17,7 @@ from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message
 from nanohydra.data.notes import INTRODUCTION
+from nanohydra.learn import learner
 from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.consolidate import consolidate
 from nanohydra.learn.gate import Gate
@@ -26,7 +27,7 @@ from nanohydra.learn.planner import RequestPlan
 from nanohydra.learn.report import GateReport
 from nanohydra.learn.router import RouterConfig
 from nanohydra.learn.service import LearningService
-from tests.learn.test_learner import GateHere, module
+from tests.learn.learning import GateHere
 
 PRINTER = {"kind": "fact", "text": "The printer on our floor is called Heron."}
 DANA = {"kind": "fact", "text": "Dana Brook plays the cello."}
@@ -86,7 +87,7 @@ def world(
     one_thread: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[World]:
-    monkeypatch.setattr(module, "GateProcess", GateHere)
+    monkeypatch.setattr(learner, "GateProcess", GateHere)
     made = World(tmp_path / "learning", model_folder, loaded, settings())
     yield made
     made.service.close()

@@ -1,0 +1,82 @@
+"""A version that the gate let through: into the bank, then into its alias, and safe from kills.
+
+Killed between the two, `finish` does the rest. Knows nothing of training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nanohydra.adapters.bank import Bank
+from nanohydra.adapters.weights import AdapterWeights
+from nanohydra.core.errors import UserError
+from nanohydra.learn.store import LearningStore
+from nanohydra.learn.work import Released, Work
+from nanohydra.model import ModelConfig
+
+
+class Publisher:
+    """Makes versions live. base: the shapes of the model that they belong to."""
+
+    def __init__(self, store: LearningStore, bank: Bank, base: ModelConfig) -> None:
+        self.store, self.bank, self.base = store, bank, base
+
+    def publish(self, work: Work, weights: AdapterWeights, manifest: Mapping[str, Any]) -> str:
+        """Make an adapter live for the alias of the job; returns its version.
+
+        manifest: with `lessons` (id -> recall), `replay`, `replaces` and `gate`. Raises Released if
+        one of its lessons was deleted meanwhile.
+        """
+        work.renew()
+        about = {"alias": work.job.alias, "job": work.job.id, **manifest}
+        version = self.bank.publish(weights, self.base, manifest=about)
+        work.note(version=version)
+        self.finish(work, version)
+        return version
+
+    def finish(self, work: Work, version: str) -> None:
+        """Make a version of the bank live, or see that it is; one that is gone stays so."""
+        try:
+            manifest = self.bank.info(version).manifest
+        except UserError:
+            return
+        recalls = manifest["lessons"]
+        states = {lesson.state for lesson in self.store.lessons_by_id(list(recalls))}
+        if states == {"live"} and work.job.kind == "learn":
+            return
+        self.store.record_version(version, new=recalls, replay=manifest["replay"])
+        if self.change_alias(work.job.alias, add=version, drop=manifest["replaces"]):
+            work.record("activated", version=version, alias=work.job.alias)
+        # Whoever deletes a lesson from now on sees this version; who did before is seen here.
+        if self.deleted([*recalls, *manifest["replay"]]):
+            self.change_alias(work.job.alias, drop=[version])
+            self.bank.remove(version)
+            work.record("dropped", version=version)
+            raise Released
+        self.store.set_lessons(recalls, "live")
+        gate = manifest["gate"]
+        work.record(
+            "live", version=version, lessons=recalls, earlier=gate.get("earlier", {}),
+            gate=gate["checks"],
+        )  # fmt: skip
+
+    def change_alias(self, alias: str, *, add: str = "", drop: Sequence[str] = ()) -> bool:
+        """Put a version in front of an alias's and take others away; False if it stood so."""
+        while True:
+            versions = self.bank.alias(alias).versions
+            kept = tuple(v for v in versions if v not in drop)
+            wanted = (add, *kept) if add and add not in kept else kept
+            if wanted == versions:
+                return False
+            try:
+                self.bank.activate(alias, wanted, expected=versions)
+            except UserError:
+                if self.bank.alias(alias).versions == versions:
+                    raise  # not because someone else changed it
+            else:
+                return True
+
+    def deleted(self, lesson_ids: Sequence[str]) -> bool:
+        """Whether one of these lessons is gone."""
+        return any(x.state == "deleted" for x in self.store.lessons_by_id(lesson_ids))

@@ -1,0 +1,133 @@
+"""What one version has to learn and to prove: study items, replay, questions about earlier lessons.
+
+Read from the learning home, made for one batch of a job's lessons. Knows nothing of training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nanohydra.core.errors import UserError
+from nanohydra.learn.gate import Earlier
+from nanohydra.learn.replay import choose_replay
+from nanohydra.learn.replies import reply_to_all
+from nanohydra.learn.study import Study, StudyItem, judge, study
+from nanohydra.learn.work import Work
+
+if TYPE_CHECKING:
+    from nanohydra.adapters.bank import Bank
+    from nanohydra.checkpoint import Loaded
+    from nanohydra.learn.config import LearnConfig
+    from nanohydra.learn.store import LearningStore
+
+TRAINED_ASKED = 2  # of a lesson that has no held-out questions
+NOTE_CHARS = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What to train and to prove.
+
+    replay: items of earlier lessons. earlier: what must still be answered, and by which version.
+    texts: what the short lessons say, by id; of long ones a memory finds only parts.
+    replaces: versions that the new one takes the place of.
+    """
+
+    study: Study
+    replay: Sequence[StudyItem] = ()
+    earlier: Sequence[Earlier] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    replaces: Sequence[str] = ()
+
+    @property
+    def held_out(self) -> list[StudyItem]:
+        """What the gate asks about the new lessons: of one without held-out items, trained ones."""
+        asked: list[StudyItem] = []
+        for lesson in self.study.lesson_ids:
+            own = [i for i in self.study.items if i.lesson_id == lesson and i.messages]
+            held = [i for i in own if i.split == "test"]
+            asked += held or [i for i in own if i.split == "train"][:TRAINED_ASKED]
+        return asked
+
+
+class TaskMaker:
+    """Makes the tasks of a learning home's jobs. loaded: the base, with no adapter on it."""
+
+    def __init__(
+        self, store: LearningStore, bank: Bank, loaded: Loaded, config: LearnConfig
+    ) -> None:
+        self.store, self.bank, self.loaded, self.config = store, bank, loaded, config
+
+    def make(self, work: Work, lesson_ids: Sequence[str]) -> Task:
+        """The task of some of a job's lessons, without those that the base knows.
+
+        Raises UserError if all of them were deleted.
+        """
+        job = work.job
+        with work.timed("studied") as row:
+            lessons = [x for x in self.store.lessons_by_id(lesson_ids) if x.state != "deleted"]
+            if not lessons:
+                raise UserError("its lessons were deleted")
+            rest = [id for id in job.lesson_ids if id not in lesson_ids]
+            others = {x.id: x for x in self.store.lessons(alias=job.alias, states=("live",))}
+            others |= {x.id: x for x in self.store.lessons_by_id(rest) if x.state != "deleted"}
+            others = {id: x for id, x in others.items() if id not in lesson_ids}
+            made = study(lessons, seed=self.config.seed, others=list(others.values()))
+            self.store.save_study(made.items)
+            known = () if job.kind == "consolidate" else self.known(made)
+            kept = tuple(item for item in made.items if item.lesson_id not in known)
+            replaces = tuple(job.details.get("versions", ())) if job.kind == "consolidate" else ()
+            held, earlier = self.earlier(job.alias, lesson_ids, replaces)
+            new = [item for item in kept if item.split == "train"]
+            replay = choose_replay(held, new, count=len(new), seed=self.config.seed)
+            row |= {"lessons": len(lessons), "known": len(known), "items": len(kept)}
+            row |= {"replayed": len(replay)}
+        texts = {x.id: x.text for x in lessons if x.id not in known and len(x.text) <= NOTE_CHARS}
+        return Task(
+            study=Study(items=kept), replay=replay, earlier=earlier, texts=texts, replaces=replaces
+        )
+
+    def known(self, made: Study) -> set[str]:
+        """Lessons of which the base answers every held-out question already."""
+        asked = [item for item in made.items if item.split != "train" and item.messages]
+        replies = reply_to_all(
+            self.loaded.model,
+            self.loaded.tokenizer,
+            [item.messages for item in asked],
+            max_new_tokens=self.config.train.max_new_tokens,
+        )
+        right = [
+            judge(item, reply.message.content, finished=reply.ended)
+            for item, reply in zip(asked, replies, strict=True)
+        ]
+        wrong = {item.lesson_id for item, ok in zip(asked, right, strict=True) if not ok}
+        return {item.lesson_id for item in asked} - wrong
+
+    def earlier(
+        self, alias: str, lesson_ids: Sequence[str], replaces: Sequence[str]
+    ) -> tuple[list[StudyItem], list[Earlier]]:
+        """The items of earlier lessons, and what the gate asks about them."""
+        held: list[StudyItem] = []
+        earlier: list[Earlier] = []
+        room = self.config.gate.earlier_items
+        live = {lesson.id for lesson in self.store.lessons(states=("live",), alias=alias)}
+        for version in self.bank.alias(alias).versions:
+            recalled = self.bank.info(version).manifest.get("lessons", {})
+            new = version in replaces  # its lessons are those of the job
+            ids = [id for id, share in recalled.items() if id in live and (share or 0.0) >= 0.5]
+            items = self.store.study_items([i for i in ids if new or i not in lesson_ids])
+            held += () if new else items
+            # All questions of a lesson, as at its own gate, or none.
+            asked: list[StudyItem] = []
+            for lesson in dict.fromkeys(item.lesson_id for item in items):
+                own = [i for i in items if i.lesson_id == lesson and i.split == "test"]
+                own = [i for i in own if i.kind != "reverse"]
+                if len(own) <= room:
+                    asked += own
+                    room -= len(own)
+            if asked:
+                folder = None if new else self.bank.path(version)
+                earlier.append(Earlier(folder=folder, items=tuple(asked)))
+        return held, earlier
