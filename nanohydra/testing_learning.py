@@ -297,8 +297,8 @@ class FakeLearning:
         id = f"job-{len(self.all_jobs) + 1}"
         self.names.setdefault(alias, FakeAlias(alias))
         self.all_jobs[id] = {
-            "id": id, "alias": alias, "state": "queued", "progress": 0.0, "version": None, "versions": [],
-            "gate": {}, "reason": None, "created": time.time(), "lessons": ids,
+            "id": id, "alias": alias, "state": "queued", "progress": 0.0, "version": None,
+            "versions": [], "gate": {}, "reason": None, "created": time.time(), "lessons": ids,
             "events": [{"time": time.time(), "step": "queued", "text": WHAT_WAS_DONE["queued"]}],
             "_began": time.monotonic(),
         }  # fmt: skip

@@ -61,9 +61,9 @@ class Learning(Protocol):
         """
 
     def job(self, id: str) -> Json:
-        """State, progress, version, versions, gate, reason, `lessons`, `events` of time, step, text.
+        """State, progress, version, versions, gate, reason, `lessons`, `events`.
 
-        versions: all that went live, of many lessons; version: the latest.
+        events: of `time, step, text`. versions: all that went live; version: the latest.
         """
 
     def jobs(self) -> list[Json]:
