@@ -20,9 +20,11 @@ import numpy as np
 from made_facts import as_lessons, made_facts
 
 from nanohydra.data.primer import examples
+from nanohydra.learn.lessons import Lesson
 from nanohydra.learn.near_misses import change_name
 from nanohydra.learn.router import Known, Router, RouterConfig
 from nanohydra.learn.study import Study, study
+from nanohydra.learn.study.sources import told_by
 from nanohydra.learn.study.words import common_words
 from nanohydra.memory import load_embedder
 
@@ -53,13 +55,15 @@ def questions_of(made: Study, rng: Random) -> tuple[list[tuple[str, str]], list[
     return asked, [question for question in missed if question is not None]
 
 
-def unrelated(count: int, seed: int) -> list[str]:
-    """The primer's test questions of all kinds."""
+def unrelated(count: int, seed: int, lessons: Sequence[Lesson]) -> list[str]:
+    """The primer's test questions of all kinds, without those about what a lesson is about."""
+    facts = [told.fact for lesson in lessons for told in told_by(lesson)]
+    taught = [fact.subject.lower().removeprefix("the ") for fact in facts if fact is not None]
     found = []
     for domain in OTHER:
         for example in examples(domain, "test", seed=seed, count=count // len(OTHER)):
             found.append(example.prompt[-1].content)
-    return found
+    return [question for question in found if not any(s in question.lower() for s in taught)]
 
 
 def features(router: Router, questions: Sequence[str]) -> np.ndarray:
@@ -105,7 +109,7 @@ def main() -> None:
         router = Router(embedder.encode, common=common_words(), config=config)
         router.set(known_of({lesson.id: lesson.text for lesson in lessons}, made))
         asked, missed = questions_of(made, rng)
-        others = unrelated(700, rng.randrange(10**6))
+        others = unrelated(1400, rng.randrange(10**6), lessons)
         if part == "fit":
             good = features(router, [question for question, _ in asked])
             config = fit(good, features(router, [*missed, *others]), config)

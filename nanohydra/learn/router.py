@@ -23,8 +23,8 @@ PLAIN = frozenset(
     their them us him and or but if of in on at to for from with by about as into over under is are
     was were be been being am do does did done has have had can could will would shall should may
     might must not no yes what which who whom whose when where why how much many any some there
-    here now then please tell say know want like remember remind let give name called thing one
-    ones so too also just ever still again me s t m re ve ll d""".split()
+    here now then please tell say know want like remember remind forgot forget hear heard help let
+    give name called thing one ones so too also just ever still again me s t m re ve ll d""".split()
 )
 
 
@@ -35,14 +35,15 @@ class RouterConfig:
     A question belongs to a lesson if the probability of a logistic score of the similarity, of the
     share of its naming words that the lesson has, and of the share of other words is at least
     `threshold`. The weights were fitted on held-out wordings against questions about other names
-    and about other things (benchmarks/routing.py).
+    and about other things (benchmarks/routing.py). A second lesson needs a similarity of `second`.
     """
 
     similarity: float = 14.1
     naming: float = 9.7
     wording: float = 0.2
     bias: float = -19.6
-    threshold: float = 0.5
+    threshold: float = 0.7
+    second: float = 0.5
     margin: float = 0.02  # of probability, within which the newer lesson wins
 
 
@@ -212,6 +213,7 @@ class Router:
             candidate
             for candidate in ranked
             if candidate.known.version != best.known.version
+            and candidate.similarity >= self.config.second
             and missing <= self._words[candidate.known.lesson]
         ]
         return others[0] if others else None
