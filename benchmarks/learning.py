@@ -37,7 +37,7 @@ from nanohydra.learn.service import LearningService
 from nanohydra.learn.study import StudyItem, judge
 
 Json = dict[str, Any]
-WAIT_SECONDS = 600.0
+WAIT_SECONDS = 3600.0
 IDLE_SECONDS = 20.0
 
 
@@ -168,7 +168,8 @@ def teach_at_once(model: Path, count: int, seed: int, config: LearnConfig) -> Js
         "recall": {name: share(oks) for name, oks in ways.items()}, "reverse": share(reverse),
         "unrelated_left_to_the_base": untouched,
         "gate": {name: check["value"] for name, check in job["gate"].items()},
-        "attempts": sum(e["step"] == "trained" for e in job["events"]),
+        "trainings": sum(e["step"] == "trained" for e in job["events"]),
+        "versions": len(job["versions"]),
     }  # fmt: skip
 
 
