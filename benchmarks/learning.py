@@ -13,6 +13,7 @@ import asyncio
 import json
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -183,8 +184,13 @@ def teach_while_answering(model: Path, count: int, seed: int, config: LearnConfi
         done = asyncio.run(
             now.service.submit(texts, alias="default", owner="local", resolve="keep_both")
         )
-        job = done["job"]
-        learning = now.gaps(lambda: now.service.store.job(job).done)
+        over = threading.Event()  # looked at for every token, so it must cost nothing
+        watch = threading.Thread(
+            target=lambda: (now.service.wait(done["job"], WAIT_SECONDS, every=0.5), over.set())
+        )
+        watch.start()
+        learning = now.gaps(over.is_set)
+        watch.join()
     found: Json = {"tokens": {"idle": len(idle), "learning": len(learning)}}
     for name, q in (("p50", 50), ("p99", 99)):
         before, during = float(np.percentile(idle, q)), float(np.percentile(learning, q))

@@ -219,10 +219,13 @@ class LearningService:
             return views.lessons_in_lines(name, content.decode("utf-8-sig"))
         return [{"kind": "document", "title": PurePath(name).stem, "text": text}]
 
-    def wait(self, job: str, seconds: float) -> Json:
-        """A job once it is done, or as it is after this time; for scripts and benchmarks."""
+    def wait(self, job: str, seconds: float, *, every: float = 0.02) -> Json:
+        """A job once it is done, or as it is after this time; for scripts and benchmarks.
+
+        every: seconds between two looks.
+        """
         end = time.monotonic() + seconds
         with suppress(KeyboardInterrupt):
             while not self.store.job(job).done and time.monotonic() < end:
-                time.sleep(0.02)
+                time.sleep(every)
         return self.job(job)
