@@ -30,11 +30,10 @@ def batches(lessons: Sequence[Lesson], *, most: int) -> list[list[str]]:
     return found
 
 
-def halves(ids: Sequence[str]) -> Iterator[list[str]]:
+def halves(ids: Sequence[str]) -> tuple[list[str], list[str]]:
     """The two halves of a batch."""
     middle = (len(ids) + 1) // 2
-    yield list(ids[:middle])
-    yield list(ids[middle:])
+    return list(ids[:middle]), list(ids[middle:])
 
 
 def _by_topic(lessons: Sequence[Lesson]) -> Iterator[tuple[list[str], int]]:

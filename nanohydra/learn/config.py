@@ -58,14 +58,17 @@ class AdapterTrainConfig:
         in nats per token.
     max_epochs, max_steps, max_seconds: caps, the first on passes over the new items; a run that
         meets one keeps what it has, and the gate decides.
+    min_steps: of a run in all, even if all is recalled sooner, or passed over that often.
     check_every: steps between checks whether the development wordings are recalled, or half a
         pass over the new items where that is longer.
-    emphasis: what the finished update is multiplied by. Wordings that were not trained move less
-        than those that were; a little more of the same direction brings them over the edge.
     reverse_times: how often a reverse question is drawn for once that another is; they are few, and
         the base says "I don't know" to them.
-    stop_recall: share of them that is enough, by greedy decoding. settle_steps: steps after that,
-        over which the rate falls to zero. max_new_tokens: of a decoded answer.
+    stop_recall: share of them that is enough, by greedy decoding. settle_steps: the last ones,
+        after that or before a cap, over which the rate falls to zero.
+    emphasis: what the update is multiplied by before them. Wordings that were not trained move less
+        than those that were; more of the same direction brings them over the edge. settle_kl: what
+        kl_weight is multiplied by then, to take back the harm of it.
+    max_new_tokens: of a decoded answer.
     """
 
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -80,11 +83,13 @@ class AdapterTrainConfig:
     rows_per_step: int = 8
     kl_weight: float = 8.0
     max_epochs: float = 22.0
+    min_steps: int = 80
     max_steps: int = 4000
     max_seconds: float = 1800.0
     check_every: int = 10
     stop_recall: float = 1.0
     settle_steps: int = 40
+    settle_kl: float = 2.0
     emphasis: float = 1.25
     reverse_times: int = 2
     max_new_tokens: int = 48
@@ -93,10 +98,18 @@ class AdapterTrainConfig:
         for name in ("row_length", "rows_per_step", "max_steps", "check_every", "reverse_times"):
             if getattr(self, name) < 1:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is at least 1")
-        for name in ("lr", "max_epochs", "max_seconds", "directions_floor", "emphasis"):
+        for name in (
+            "lr",
+            "max_epochs",
+            "max_seconds",
+            "directions_floor",
+            "emphasis",
+            "settle_kl",
+        ):
             if not getattr(self, name) > 0:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is above 0")
-        for name in ("kl_weight", "weight_decay", "warmup_steps", "clip_norm", "settle_steps"):
+        names = ("kl_weight", "weight_decay", "warmup_steps", "clip_norm", "settle_steps")
+        for name in (*names, "min_steps"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is not negative")
         _share("train.stop_recall", self.stop_recall)
@@ -183,13 +196,15 @@ class GateConfig:
 class RetryConfig:
     """How the learner tries again after a refusal, before it leaves lessons in memory only.
 
-    attempts: trainings of the same lessons in all. One that only learned too little trains longer
-    the next time, by `longer`. Any other is gentler: the second has lr_factor of the rate,
-    kl_factor of the KL weight and `replay` as the share of replay, the third also adapts the upper
-    half of the layers only. Several lessons are tried twice at most and then in halves.
+    attempts: trainings of one lesson in all; several are tried once, then in halves, unless this
+    is 1. A part needs less `emphasis`. A lesson that was only learned too little is trained longer
+    the next time, by `longer`. Any other time it is trained more gently: with lr_factor of the
+    rate, kl_factor of the KL weight and `replay` as the share of replay, then also in the upper
+    half of the layers only.
     """
 
     attempts: int = 3
+    emphasis: float = 1.0
     longer: float = 1.5
     lr_factor: float = 0.5
     kl_factor: float = 2.0
@@ -198,8 +213,11 @@ class RetryConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.attempts <= 3:
             raise UserError(f"learn.retry.attempts is {self.attempts}; it lies between 1 and 3")
-        if not self.longer >= 1:
-            raise UserError(f"learn.retry.longer is {self.longer}; it is at least 1")
+        if not (self.longer >= 1 and self.emphasis > 0):
+            raise UserError(
+                f"learn.retry.longer is {self.longer} and learn.retry.emphasis {self.emphasis}; "
+                "the first is at least 1, the second above 0"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

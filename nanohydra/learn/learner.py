@@ -33,7 +33,7 @@ from nanohydra.learn.gate_process import GateFailed, GateProcess
 from nanohydra.learn.home import Home
 from nanohydra.learn.publisher import Publisher
 from nanohydra.learn.report import GateReport, narrowest
-from nanohydra.learn.retry import next_try, tries
+from nanohydra.learn.retry import next_try, of_part, tries
 from nanohydra.learn.store import Job, LearningStore
 from nanohydra.learn.task import Task, TaskMaker
 from nanohydra.learn.train import Stopped, TrainedAdapter, train_adapter, train_dtype
@@ -46,10 +46,11 @@ BECAUSE_KNOWN = "the model answers every question about it already"
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why lessons have no version, in plain words, and the checks of the last one tried."""
+    """Why lessons have no version, in plain words; the checks of the last one, and which failed."""
 
     reason: str
     gate: Mapping[str, Any] = field(default_factory=dict)
+    failed: Sequence[str] = ()
 
 
 class Learner:
@@ -123,17 +124,18 @@ class Learner:
         if job.version is not None:  # which a killed learner may have left by halves
             self.publisher.finish(work, job.version)
         total = len(job.lesson_ids)
-        waiting = deque(self.waiting(job))
+        waiting = deque((ids, self.config) for ids in self.waiting(job))
         refused: dict[str, str] = {}
         while waiting:
-            ids = waiting.popleft()
-            left = len(ids) + sum(map(len, waiting))
+            ids, config = waiting.popleft()
+            left = len(ids) + sum(len(each) for each, _ in waiting)
             work.part = (1 - left / total, len(ids) / total)
-            refusal = self.bring(work, ids)
+            refusal = self.bring(work, ids, config)
             if refusal is None:
                 continue
             if len(ids) > 1 and job.kind == "learn" and retry.attempts > 1:
-                waiting.extendleft(reversed(list(halves(ids))))
+                settings = of_part(config, refusal.failed)
+                waiting.extendleft((part, settings) for part in reversed(halves(ids)))
             else:
                 self.give_up(work, ids, refusal)
                 refused |= dict.fromkeys(ids, refusal.reason)
@@ -161,7 +163,7 @@ class Learner:
             raise UserError("its lessons were deleted")
         return found
 
-    def bring(self, work: Work, lesson_ids: Sequence[str]) -> Refusal | None:
+    def bring(self, work: Work, lesson_ids: Sequence[str], first: LearnConfig) -> Refusal | None:
         """Study, train and test lessons as one version and publish it, or say why not."""
         work.state("studying", 0.0)
         task = self.tasks.make(work, lesson_ids)
@@ -169,11 +171,10 @@ class Learner:
             self.store.set_lessons(lesson_ids, "live", BECAUSE_KNOWN)
             work.record("known")
             return None
-        config, refusal = self.config, Refusal("")
+        config, refusal = first, Refusal("")
         layers = self.loaded.config.num_layers
         for number in range(1, tries(config, len(lesson_ids)) + 1):
             found = self.attempt(work, task, config, number)
-            failed: list[str] = []
             if isinstance(found, str):
                 refusal = Refusal(found)
             else:
@@ -181,9 +182,8 @@ class Learner:
                 if report.passed:
                     self.publish(work, task, trained, report, config)
                     return None
-                failed, checks = report.failed, report.to_json()["checks"]
-                refusal = Refusal(report.reason, checks)
-            config = next_try(self.config, config, failed, layers)
+                refusal = Refusal(report.reason, report.to_json()["checks"], report.failed)
+            config = next_try(first, config, refusal.failed, layers)
         return refusal
 
     def attempt(

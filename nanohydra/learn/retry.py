@@ -11,8 +11,15 @@ LEARNED = frozenset({"recall", "reverse"})  # the checks of what is new; the oth
 
 
 def tries(config: LearnConfig, lessons: int) -> int:
-    """How often so many lessons are trained together."""
-    return config.retry.attempts if lessons == 1 else min(2, config.retry.attempts)
+    """How often so many lessons are trained together: several once, for halves do better."""
+    return config.retry.attempts if lessons == 1 else 1
+
+
+def of_part(config: LearnConfig, failed: Collection[str]) -> LearnConfig:
+    """The settings for a part of lessons whose version failed these checks."""
+    if _learned_too_little(failed):
+        return _longer(config, failed)
+    return replace(config, train=replace(config.train, emphasis=config.retry.emphasis))
 
 
 def next_try(
@@ -24,10 +31,8 @@ def next_try(
     passed. layers: of the model.
     """
     train, retry = last.train, first.retry
-    if failed and LEARNED.issuperset(failed):
-        more = train.reverse_times + ("reverse" in failed)
-        longer = replace(train, max_epochs=train.max_epochs * retry.longer, reverse_times=more)
-        return replace(last, train=longer)
+    if _learned_too_little(failed):
+        return _longer(last, failed)
     if train.lr == first.train.lr:
         gentler = replace(
             train, lr=train.lr * retry.lr_factor, kl_weight=train.kl_weight * retry.kl_factor
@@ -35,3 +40,18 @@ def next_try(
         return replace(last, train=gentler, mixture=replace(last.mixture, replay=retry.replay))
     upper = tuple(range(layers // 2, layers))
     return replace(last, lora=replace(last.lora, layers=upper))
+
+
+def _learned_too_little(failed: Collection[str]) -> bool:
+    return bool(failed) and LEARNED.issuperset(failed)
+
+
+def _longer(config: LearnConfig, failed: Collection[str]) -> LearnConfig:
+    train, factor = config.train, config.retry.longer
+    longer = replace(
+        train,
+        max_epochs=train.max_epochs * factor,
+        min_steps=round(train.min_steps * factor),
+        reverse_times=train.reverse_times + ("reverse" in failed),
+    )
+    return replace(config, train=longer)

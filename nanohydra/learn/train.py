@@ -88,9 +88,6 @@ def train_adapter(
         loaded.model.train()
         aim(attached, anchors.spreads, run.inputs, seed=config.seed)
         run.steps(attached, checked(study))
-        with torch.no_grad():
-            for layer in attached.layers.values():
-                layer.lora_b.mul_(config.train.emphasis)
         return TrainedAdapter(weights=attached.weights(run.base), metrics=run.metrics)
     finally:
         loaded.model.train(was_training)
@@ -109,6 +106,7 @@ class _Run:
     ) -> None:
         self.loaded, self.model, self.config = loaded, loaded.model, config
         self.on_progress, self.should_stop = on_progress, should_stop
+        self.kl_weight = config.train.kl_weight
         self.metrics: dict[str, float] = {"recall": 0.0}
         self.started, self.cpu_started = time.monotonic(), time.process_time()
 
@@ -146,7 +144,8 @@ class _Run:
         self.mixture = Mixture(pools, shares, row_length=row_length, seed=config.seed)
         tokens = self.mixture.shares["new"] * row_length * config.train.rows_per_step
         epoch = sum(len(sample.ids) - 1 for sample in pools["new"]) / tokens  # in steps
-        self.last = min(config.train.max_steps, math.ceil(config.train.max_epochs * epoch))
+        passes = math.ceil(config.train.max_epochs * epoch)
+        self.last = min(config.train.max_steps, max(config.train.min_steps, passes))
         self.check_every = max(config.train.check_every, round(epoch / 2))
 
     def steps(self, attached: Attached, asked: Sequence[StudyItem]) -> None:
@@ -160,6 +159,9 @@ class _Run:
         for step in itertools.count(1):
             if self.should_stop():
                 raise Stopped
+            if step == max(2, last - train.settle_steps + 1):
+                emphasize(attached, train.emphasis)
+                self.kl_weight *= train.settle_kl
             for group in optimizer.param_groups:
                 group["lr"] = train.lr * rate_factor(train, step, last)
             loss = self.backward()
@@ -168,7 +170,8 @@ class _Run:
                 raise UserError(f"the training broke down at step {step}: the loss is not finite")
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            if step % check_every == 0 and asked and not settling:
+            enough = step + train.settle_steps >= train.min_steps
+            if step % check_every == 0 and enough and asked and not settling:
                 self.metrics["recall"] = recall = self.recall(asked)
                 if recall >= train.stop_recall:
                     last, settling = min(last, step + train.settle_steps), True
@@ -200,7 +203,7 @@ class _Run:
         kl = self.anchors.divergence(self.model, x_BTD, rows.places_BT)
         if kl is not None:
             self.metrics["kl"] = float(kl.detach())
-            loss = loss + self.config.train.kl_weight * kl
+            loss = loss + self.kl_weight * kl
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
@@ -264,6 +267,13 @@ def predicted(model: Decoder, samples: Sequence[Sample]) -> list[bool]:
         for number, wrong in zip(group, wrong_BT.any(1).tolist(), strict=True):
             right[number] = not wrong
     return right
+
+
+@torch.no_grad()
+def emphasize(attached: Attached, factor: float) -> None:
+    """Multiply the update by a factor."""
+    for layer in attached.layers.values():
+        layer.lora_b.mul_(factor)
 
 
 def rate_factor(config: AdapterTrainConfig, step: int, last: int) -> float:

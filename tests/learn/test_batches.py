@@ -7,7 +7,7 @@ from nanohydra.learn.batches import batches, halves
 from nanohydra.learn.config import LearnConfig, RetryConfig
 from nanohydra.learn.lessons import lessons_of, parse_lessons
 from nanohydra.learn.report import narrowest
-from nanohydra.learn.retry import next_try, tries
+from nanohydra.learn.retry import next_try, of_part, tries
 
 PEOPLE = ("Ana", "Bo", "Cy", "Dee", "Eli", "Flo", "Gus")
 
@@ -49,8 +49,8 @@ def test_a_document_counts_as_what_it_tells() -> None:
 
 
 def test_halves_hold_every_lesson_once() -> None:
-    assert list(halves("abcde")) == [["a", "b", "c"], ["d", "e"]]
-    assert list(halves("ab")) == [["a"], ["b"]]
+    assert halves("abcde") == (["a", "b", "c"], ["d", "e"])
+    assert halves("ab") == (["a"], ["b"])
 
 
 def test_what_is_not_learned_is_trained_longer_and_what_harms_more_gently() -> None:
@@ -69,8 +69,11 @@ def test_what_is_not_learned_is_trained_longer_and_what_harms_more_gently() -> N
 
 def test_one_lesson_is_tried_oftener_than_several() -> None:
     config = LearnConfig()
-    assert tries(config, 1) == 3 and tries(config, 5) == 2
-    assert tries(LearnConfig(retry=RetryConfig(attempts=1)), 5) == 1
+    assert tries(config, 1) == 3 and tries(config, 5) == 1
+    assert tries(LearnConfig(retry=RetryConfig(attempts=1)), 1) == 1
+    part = of_part(config, ["locality"])
+    assert part.train.emphasis == config.retry.emphasis < config.train.emphasis
+    assert of_part(config, ["recall"]).train.min_steps > config.train.min_steps
 
 
 def test_bad_settings_are_refused() -> None:

@@ -144,9 +144,7 @@ def test_of_refused_lessons_each_gets_its_own_chance(
     monkeypatch.setattr(Gate, "run", refuse)
     learn()
     every, pair = {one, two, three}, {one, two}
-    assert [lessons for lessons, _ in tried] == [every] * 2 + [pair] * 2 + [{one}] + [{two}] * 3 + [
-        {three}
-    ]
+    assert [lessons for lessons, _ in tried] == [every, pair, {one}] + [{two}] * 3 + [{three}]
     done = store.job(job)
     assert done.state == "live" and done.progress == 1.0
     assert done.reason.startswith("1 of 3 lessons are kept in memory only, because size: ")

@@ -54,10 +54,10 @@ KILLS = {
 
 IN_THE_SECOND = """
     bring = module.Learner.bring
-    def second(self, work, ids):
+    def second(self, work, *words):
         if work.part[0] > 0:
             kill()
-        return bring(self, work, ids)
+        return bring(self, work, *words)
     module.Learner.bring = second
 """
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from nanohydra.adapters import AdapterWeights
 from nanohydra.adapters.base import exact_hash
 from nanohydra.adapters.lora import attach, attach_weights
 from nanohydra.checkpoint import Loaded
@@ -214,7 +215,10 @@ def test_training_ends_at_its_time_cap(
 def test_the_caps_follow_from_how_much_there_is_to_learn(
     loaded: Loaded, settings: Settings, make_item: Callable[..., StudyItem]
 ) -> None:
-    words = ("--train.max_epochs=3", "--train.max_steps=1000", "--train.rows_per_step=2")
+    words = (
+        "--train.max_epochs=3", "--train.max_steps=1000", "--train.rows_per_step=2",
+        "--train.min_steps=2",
+    )  # fmt: skip
     steps = {}
     for count in (4, 40):
         asked = [make_item(f"What is number {n}?", "Heron", "Heron") for n in range(count)]
@@ -222,6 +226,8 @@ def test_the_caps_follow_from_how_much_there_is_to_learn(
         trained = train_adapter(loaded, study, [], NO_ANCHORS, settings(*words))
         steps[count] = trained.metrics["steps"]
     assert steps[40] > 5 * steps[4]
+    more = train_adapter(loaded, study, [], NO_ANCHORS, settings(*words, "--train.min_steps=90"))
+    assert more.metrics["steps"] == 90 > steps[40]
 
 
 def test_nothing_to_train_on_is_a_users_mistake(
@@ -310,3 +316,19 @@ def test_the_rate_rises_stays_and_falls_at_the_end() -> None:
 def test_settings_that_cannot_work_are_refused(settings: Settings, word: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         settings(word)
+
+
+def test_before_the_last_steps_the_update_is_multiplied(
+    loaded: Loaded, settings: Settings, make_item: Callable[..., StudyItem]
+) -> None:
+    study = Study(items=(make_item("What is the printer called?", "Heron", "Heron"),))
+    words = ("--train.max_steps=6", "--train.settle_steps=1", "--train.min_steps=6")
+
+    def weights(*more: str) -> AdapterWeights:
+        return train_adapter(loaded, study, [], NO_ANCHORS, settings(*words, *more)).weights
+
+    plain, more = weights("--train.emphasis=1"), weights("--train.emphasis=3")
+    ratios = [
+        float(more.pairs[name].b_OR.norm() / pair.b_OR.norm()) for name, pair in plain.pairs.items()
+    ]
+    assert 2.5 < sum(ratios) / len(ratios) < 3.5
