@@ -134,7 +134,7 @@ class Learner:
             if refusal is None:
                 continue
             if len(ids) > 1 and job.kind == "learn" and retry.attempts > 1:
-                settings = of_part(config, refusal.failed)
+                settings = of_part(self.config, refusal.failed)
                 waiting.extendleft((part, settings) for part in reversed(halves(ids)))
             else:
                 self.give_up(work, ids, refusal)
