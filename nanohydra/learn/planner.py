@@ -86,6 +86,7 @@ class Planner:
         self._live: dict[str, str] = {}  # lesson -> version
         self._weaker: set[str] = set()  # of these, what a note answers better
         self._noted_of: dict[str, frozenset[str]] = {}  # version -> such lessons, for good
+        self._known_of: dict[tuple[str, str], Known] = {}  # lesson and version -> for good
         self._joined: dict[tuple[str, ...], str] = {}
 
     async def plan(
@@ -157,7 +158,12 @@ class Planner:
         self._lessons = lessons
         self._live = {id: version for id, version in live.items() if id in lessons}
         self._weaker = {id for id, version in self._live.items() if id in self._noted(version)}
-        self.router.set(self._known(id) for id in self._live)
+        if (
+            not self._known_of.keys() <= self._live.items()
+        ):  # words of a deleted one may be in others
+            self._known_of = {}
+        self._known_of = {pair: self._known(*pair) for pair in self._live.items()}
+        self.router.set(self._known_of.values())
         self._stamp = stamp
 
     def _noted(self, version: str) -> frozenset[str]:
@@ -170,14 +176,16 @@ class Planner:
             )
         return self._noted_of[version]
 
-    def _known(self, lesson_id: str) -> Known:
+    def _known(self, lesson_id: str, version: str) -> Known:
+        if (lesson_id, version) in self._known_of:
+            return self._known_of[lesson_id, version]
         lesson = self._lessons[lesson_id]
         asked = [
             i for i in self.store.study_items([lesson_id]) if i.split == "train" and i.messages
         ]
         return Known(
             lesson=lesson_id,
-            version=self._live[lesson_id],
+            version=version,
             created=lesson.created,
             questions=tuple(dict.fromkeys(item.question for item in asked)),
             text=lesson.text,

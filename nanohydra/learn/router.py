@@ -7,14 +7,15 @@ Ana live?" is, in meaning alone, nearly the same question for every name. Knows 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.floating[Any]]
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 WORD = re.compile(r"[^\W_]+")
 # Words of grammar and of asking, which name nothing.
@@ -79,7 +80,52 @@ class Candidate:
     similarity: float
     naming: float
     wording: float
-    probability: float = 0.0
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scores:
+    """Features of all L lessons for one question, each (L,), as in Candidate.
+
+    names: what the question names. allowed_L: whether the lesson may be chosen.
+    """
+
+    names: frozenset[str]
+    similarity_L: Floats
+    naming_L: Floats
+    wording_L: Floats
+    probability_L: Floats
+    allowed_L: NDArray[np.bool_]
+
+
+class Index:
+    """What lessons are known by, arranged to be compared with a question all at once.
+
+    known: the lessons, at their places. vectors_ND: of all their texts, those of a lesson together.
+    """
+
+    def __init__(self, known: Sequence[Known], vectors: Sequence[Floats]) -> None:
+        self.known = known
+        self.vectors_ND = np.concatenate(vectors)
+        self.starts_L = np.cumsum([0, *map(len, vectors[:-1])])
+        self.created_L = np.array([each.created for each in known])
+        self.places: dict[str, list[int]] = {}  # word -> the lessons that have it
+        for place, each in enumerate(known):
+            for word in {word for text in (*each.questions, each.text) for word in words_of(text)}:
+                self.places.setdefault(word, []).append(place)
+
+    def similarity(self, vector_D: Floats) -> Floats:
+        """Of the text of each lesson that is most like a vector, (L,)."""
+        return np.maximum.reduceat(self.vectors_ND @ vector_D, self.starts_L)
+
+    def share(self, words: Sequence[str]) -> Floats:
+        """The share of words that each lesson has, (L,); 1 if there are none to judge by."""
+        if not words:
+            return np.ones(len(self.known))
+        count_L = np.zeros(len(self.known))
+        for word in words:
+            count_L[self.places.get(word, [])] += 1
+        return count_L / len(words)
 
 
 def words_of(text: str) -> list[str]:
@@ -107,28 +153,25 @@ class Router:
         self.encode = encode
         self.config = config or RouterConfig()
         self.common = PLAIN | {word for text in common for word in words_of(text)}
-        self._known: dict[str, Known] = {}
-        self._vectors: dict[str, NDArray[np.float32]] = {}
-        self._words: dict[str, frozenset[str]] = {}
+        self._vectors: dict[Known, Floats] = {}
+        self._index: Index | None = None
 
     def set(self, lessons: Iterable[Known]) -> None:
         """Know these lessons and no others; only new ones are embedded."""
-        wanted = {known.lesson: known for known in lessons}
-        for lesson in set(self._known) - set(wanted):
-            del self._known[lesson], self._vectors[lesson], self._words[lesson]
-        fresh = [k for k in wanted.values() if self._known.get(k.lesson) != k and k.questions]
-        texts = [question for known in fresh for question in (*known.questions, known.text)]
-        vectors = self.encode(texts) if texts else None
+        wanted = [known for known in lessons if known.questions]
+        if set(wanted) == set(self._vectors):
+            return
+        fresh = [known for known in wanted if known not in self._vectors]
+        texts = [text for known in fresh for text in (*known.questions, known.text)]
+        vectors_ND = self.encode(texts) if texts else np.zeros((0, 0), np.float32)
+        kept = {known: self._vectors[known] for known in wanted if known in self._vectors}
         place = 0
         for known in fresh:
             count = len(known.questions) + 1
-            assert vectors is not None
-            self._known[known.lesson] = known
-            self._vectors[known.lesson] = vectors[place : place + count]
-            self._words[known.lesson] = frozenset(
-                word for text in (*known.questions, known.text) for word in words_of(text)
-            )
+            kept[known] = vectors_ND[place : place + count]
             place += count
+        self._vectors = {known: kept[known] for known in wanted}
+        self._index = Index(wanted, list(self._vectors.values())) if wanted else None
 
     def choose(
         self,
@@ -140,25 +183,24 @@ class Router:
 
         versions, lessons: those that may be chosen; None = all.
         """
-        ranked = self.rank(question, versions, lessons)
-        if not ranked:
+        scores, index = self._scores(question, versions, lessons), self._index
+        if scores is None or index is None:
             return None
-        top = ranked[0].probability - self.config.margin
-        best = max(
-            (c for c in ranked if c.probability >= top), key=lambda c: (c.naming, c.known.created)
-        )
-        chosen = [best]
-        probability = best.probability
-        second = self._second(question, best, ranked)
+        top = scores.probability_L.max() - self.config.margin
+        near: list[int] = np.flatnonzero(scores.probability_L >= top).tolist()
+        best = max(near, key=lambda place: (scores.naming_L[place], index.created_L[place]))
+        chosen, probability = [best], float(scores.probability_L[best])
+        second = self._second(scores, index, best)
         if second is not None:
             chosen.append(second)
-            together = replace(best, naming=1.0, wording=max(best.wording, second.wording))
-            probability = self._probability(together)
+            wording = max(scores.wording_L[best], scores.wording_L[second])
+            probability = float(self._probability(scores.similarity_L[best], 1.0, wording))
         if probability < self.config.threshold:
             return None
+        found = [index.known[place] for place in chosen]
         return Route(
-            versions=tuple(dict.fromkeys(c.known.version for c in chosen)),
-            lessons=tuple(c.known.lesson for c in chosen),
+            versions=tuple(dict.fromkeys(known.version for known in found)),
+            lessons=tuple(known.lesson for known in found),
             probability=probability,
         )
 
@@ -169,56 +211,70 @@ class Router:
         lessons: Collection[str] | None = None,
     ) -> list[Candidate]:
         """All candidates with their features, the likeliest first."""
-        known = [
-            each
-            for each in self._known.values()
-            if (versions is None or each.version in versions)
-            and (lessons is None or each.lesson in lessons)
-        ]
-        if not known or not question.strip():
+        scores, index = self._scores(question, versions, lessons), self._index
+        if scores is None or index is None:
             return []
-        vector = self.encode([question])[0]
-        words = words_of(question)
-        candidates = [self._judge(each, vector, words) for each in known]
-        return sorted(candidates, key=lambda c: -c.probability)
+        order = np.argsort(-scores.probability_L, kind="stable")
+        return [
+            Candidate(
+                known=index.known[place],
+                similarity=float(scores.similarity_L[place]),
+                naming=float(scores.naming_L[place]),
+                wording=float(scores.wording_L[place]),
+                probability=float(scores.probability_L[place]),
+            )
+            for place in order
+            if scores.allowed_L[place]
+        ]
 
-    def _judge(self, known: Known, vector: NDArray[np.float32], words: Sequence[str]) -> Candidate:
-        own = self._words[known.lesson]
+    def _scores(
+        self, question: str, versions: Collection[str] | None, lessons: Collection[str] | None
+    ) -> Scores | None:
+        index = self._index
+        if index is None or not question.strip():
+            return None
+        allowed_L = np.array(
+            [
+                (versions is None or known.version in versions)
+                and (lessons is None or known.lesson in lessons)
+                for known in index.known
+            ]
+        )
+        if not allowed_L.any():
+            return None
+        words = words_of(question)
         naming = [word for word in words if word not in self.common]
         other = [word for word in words if word in self.common and word not in PLAIN]
-        candidate = Candidate(
-            known=known,
-            similarity=float((self._vectors[known.lesson] @ vector).max()),
-            naming=_share(naming, own),
-            wording=_share(other, own),
+        similarity_L = index.similarity(self.encode([question])[0])
+        naming_L, wording_L = index.share(naming), index.share(other)
+        probability_L = self._probability(similarity_L, naming_L, wording_L)
+        return Scores(
+            names=frozenset(naming),
+            similarity_L=similarity_L,
+            naming_L=naming_L,
+            wording_L=wording_L,
+            probability_L=np.where(allowed_L, probability_L, -1.0),
+            allowed_L=allowed_L,
         )
-        return replace(candidate, probability=self._probability(candidate))
 
-    def _probability(self, candidate: Candidate) -> float:
+    def _probability(self, similarity: Any, naming: Any, wording: Any) -> Any:
+        """Of a lesson's features, or of many lessons' at once."""
         c = self.config
-        score = c.bias + c.similarity * candidate.similarity
-        score += c.naming * candidate.naming + c.wording * candidate.wording
-        return 1 / (1 + math.exp(-score))
+        score = c.bias + c.similarity * similarity + c.naming * naming + c.wording * wording
+        return 1 / (1 + np.exp(-score))
 
-    def _second(
-        self, question: str, best: Candidate, ranked: Sequence[Candidate]
-    ) -> Candidate | None:
+    def _second(self, scores: Scores, index: Index, best: int) -> int | None:
         """Another version's lesson that has all the naming words which the best one lacks."""
-        own = self._words[best.known.lesson]
-        naming = {word for word in words_of(question) if word not in self.common}
-        missing = naming - own
-        if not missing or not naming & own:
+        has = {name: index.places.get(name, []) for name in scores.names}
+        missing = [name for name in scores.names if best not in has[name]]
+        if not missing or len(missing) == len(scores.names):
             return None
+        places = set.intersection(*(set(has[name]) for name in missing))
         others = [
-            candidate
-            for candidate in ranked
-            if candidate.known.version != best.known.version
-            and candidate.similarity >= self.config.second
-            and missing <= self._words[candidate.known.lesson]
+            place
+            for place in places
+            if scores.allowed_L[place]
+            and index.known[place].version != index.known[best].version
+            and scores.similarity_L[place] >= self.config.second
         ]
-        return others[0] if others else None
-
-
-def _share(words: Sequence[str], own: Collection[str]) -> float:
-    """The share of words that are the lesson's own; 1 if there are none to judge by."""
-    return sum(word in own for word in words) / len(words) if words else 1.0
+        return max(others, key=lambda place: scores.probability_L[place], default=None)

@@ -104,3 +104,27 @@ def test_only_new_lessons_are_embedded() -> None:
 
 def test_words_meet_in_their_forms() -> None:
     assert words_of("Mogos's printers, the PRINTER") == ["mogo", "printer", "the", "printer"]
+
+
+def test_all_lessons_at_once_are_scored_as_each_alone(router: Router) -> None:
+    """The arrays hold what the definition says, computed lesson by lesson."""
+    question = "Where does Mogos live, and who plays the cello on our floor?"
+    vector = router.encode([question])[0]
+    words = words_of(question)
+    naming = [word for word in words if word not in router.common]
+    ranked = {candidate.known.lesson: candidate for candidate in router.rank(question)}
+    assert len(ranked) == 3
+    for each in (PRINTER, MOGOS, DANA):
+        texts = (*each.questions, each.text)
+        own = {word for text in texts for word in words_of(text)}
+        found = ranked[each.lesson]
+        assert found.similarity == pytest.approx(float((router.encode(texts) @ vector).max()))
+        assert found.naming == pytest.approx(sum(w in own for w in naming) / len(naming))
+
+
+def test_a_lesson_that_is_gone_is_no_longer_known(router: Router) -> None:
+    router.set([MOGOS])
+    assert router.choose("Who plays the cello?") is None
+    assert router.choose("Where does Mogos live?") is not None
+    router.set([])
+    assert router.choose("Where does Mogos live?") is None and router.rank("Mogos") == []
