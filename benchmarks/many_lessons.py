@@ -74,9 +74,7 @@ def measure(model: Path, count: int, seed: int) -> Json:
             )
             posts.append(time.perf_counter() - begun)
             publish(now, seed + start)
-        begun = time.perf_counter()
-        now.service.planner.refresh()
-        refreshed = time.perf_counter() - begun
+        refreshed = refresh(now)
         asked = now.items([lesson.id for lesson in now.service.store.lessons()])
         Random(seed).shuffle(asked)
         right, first, again = [], [], []
@@ -92,6 +90,7 @@ def measure(model: Path, count: int, seed: int) -> Json:
             "versions": len(now.service.bank.list()),
             "post_ms": percentiles(posts),
             "router_refresh_s": round(refreshed, 2),
+            "router_refresh_after_a_restart_s": round(refresh(now, forget=True), 2),
             "plan_first_ms": percentiles(first),
             "plan_ms": percentiles(again),
             "routed_right": round(float(np.mean(right)), 4),
@@ -99,6 +98,17 @@ def measure(model: Path, count: int, seed: int) -> Json:
             "bytes_per_lesson": disk(folder / "learning") // count,
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
+
+
+def refresh(now: Served, *, forget: bool = False) -> float:
+    """Seconds until the planner knows what is live; forget: all that a new process would lack."""
+    planner = now.service.planner
+    if forget:
+        planner._stamp, planner._known_of = None, {}
+        planner.router.set([])
+    begun = time.perf_counter()
+    planner.refresh()
+    return time.perf_counter() - begun
 
 
 def publish(now: Served, seed: int) -> None:

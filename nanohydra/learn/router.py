@@ -7,13 +7,16 @@ Ana live?" is, in meaning alone, nearly the same question for every name. Knows 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nanohydra.core.files import sha256
 
 Floats = NDArray[np.floating[Any]]
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -48,6 +51,16 @@ class RouterConfig:
     margin: float = 0.02  # of probability, within which the newer lesson wins
 
 
+class Shelf(Protocol):
+    """Keeps vectors for the next start: of a lesson a key that says what they are of, and bytes."""
+
+    def vectors(self, lesson_ids: Sequence[str]) -> Mapping[str, tuple[str, bytes]]:
+        """What is kept of these lessons."""
+
+    def keep_vectors(self, kept: Mapping[str, tuple[str, bytes]]) -> None:
+        """Keep these, in place of what was kept of the same lessons."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """A live lesson as the router knows it.
@@ -61,6 +74,11 @@ class Known:
     created: float
     questions: tuple[str, ...]
     text: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that questions are compared with."""
+        return (*self.questions, self.text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +129,7 @@ class Index:
         self.created_L = np.array([each.created for each in known])
         self.places: dict[str, list[int]] = {}  # word -> the lessons that have it
         for place, each in enumerate(known):
-            for word in {word for text in (*each.questions, each.text) for word in words_of(text)}:
+            for word in {word for text in each.texts for word in words_of(text)}:
                 self.places.setdefault(word, []).append(place)
 
     def similarity(self, vector_D: Floats) -> Floats:
@@ -140,7 +158,8 @@ class Router:
     """Chooses among known lessons. Not safe for threads; `set` replaces what is known.
 
     encode: texts to unit vectors (N, D). common: words that many questions share (of the study's
-    templates, of general prompts): they tell relations apart, but name nothing.
+    templates, of general prompts): they tell relations apart, but name nothing. shelf: keeps what
+    was encoded; embedder: its name, as vectors of another are of no use.
     """
 
     def __init__(
@@ -149,8 +168,10 @@ class Router:
         *,
         common: Collection[str] = (),
         config: RouterConfig | None = None,
+        shelf: Shelf | None = None,
+        embedder: str = "",
     ) -> None:
-        self.encode = encode
+        self.encode, self.shelf, self.embedder = encode, shelf, embedder
         self.config = config or RouterConfig()
         self.common = PLAIN | {word for text in common for word in words_of(text)}
         self._vectors: dict[Known, Floats] = {}
@@ -161,17 +182,36 @@ class Router:
         wanted = [known for known in lessons if known.questions]
         if set(wanted) == set(self._vectors):
             return
-        fresh = [known for known in wanted if known not in self._vectors]
-        texts = [text for known in fresh for text in (*known.questions, known.text)]
-        vectors_ND = self.encode(texts) if texts else np.zeros((0, 0), np.float32)
         kept = {known: self._vectors[known] for known in wanted if known in self._vectors}
-        place = 0
-        for known in fresh:
-            count = len(known.questions) + 1
-            kept[known] = vectors_ND[place : place + count]
-            place += count
+        kept |= self._read([known for known in wanted if known not in kept])
+        kept |= self._embed([known for known in wanted if known not in kept])
         self._vectors = {known: kept[known] for known in wanted}
         self._index = Index(wanted, list(self._vectors.values())) if wanted else None
+
+    def _read(self, wanted: Sequence[Known]) -> dict[Known, Floats]:
+        """Vectors from the shelf."""
+        rows = self.shelf.vectors([known.lesson for known in wanted]) if self.shelf else {}
+        return {
+            known: np.frombuffer(rows[known.lesson][1], np.float32).reshape(len(known.texts), -1)
+            for known in wanted
+            if known.lesson in rows and rows[known.lesson][0] == self._key(known)
+        }
+
+    def _embed(self, wanted: Sequence[Known]) -> dict[Known, Floats]:
+        """Vectors from the embedder, put on the shelf."""
+        if not wanted:
+            return {}
+        vectors_ND = self.encode([text for known in wanted for text in known.texts])
+        ends = np.cumsum([len(known.texts) for known in wanted])
+        made = dict(zip(wanted, np.split(vectors_ND, ends[:-1]), strict=True))
+        if self.shelf is not None:
+            self.shelf.keep_vectors(
+                {k.lesson: (self._key(k), v.astype(np.float32).tobytes()) for k, v in made.items()}
+            )
+        return made
+
+    def _key(self, known: Known) -> str:
+        return sha256(json.dumps([self.embedder, *known.texts]).encode())
 
     def choose(
         self,

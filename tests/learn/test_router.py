@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nanohydra.learn.lessons import lessons_of
 from nanohydra.learn.router import Known, Router, RouterConfig, words_of
+from nanohydra.learn.store import LearningStore
 from nanohydra.learn.study.words import common_words
 from nanohydra.memory import load_embedder
 
@@ -128,3 +135,34 @@ def test_a_lesson_that_is_gone_is_no_longer_known(router: Router) -> None:
     assert router.choose("Where does Mogos live?") is not None
     router.set([])
     assert router.choose("Where does Mogos live?") is None and router.rank("Mogos") == []
+
+
+def test_vectors_are_kept_for_the_next_start(tmp_path: Path) -> None:
+    embedder = load_embedder("hashing")
+    lesson = lessons_of(["Mogos lives in Fulby."])[0]
+    mogos = known(lesson.id, "v1", lesson.text, "Where does Mogos live?")
+    strange = known("unknown", "v1", "Dana plays the cello.", "What does Dana play?")
+    asked: list[str] = []
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        asked.extend(texts)
+        return embedder.encode(texts)
+
+    def start(name: str = "hashing") -> Router:
+        asked.clear()
+        router = Router(encode, config=LOOSE, shelf=store, embedder=name)
+        router.set([mogos, strange])
+        return router
+
+    with LearningStore(tmp_path / "learning.db") as store:
+        store.add_lessons([lesson])
+        first = start().rank("Where is Mogos?")
+        again = start()
+        assert asked == list(strange.texts)  # a lesson that the store does not have is not kept
+        assert again.rank("Where is Mogos?") == first
+        start("another embedder")
+        assert asked == [*mogos.texts, *strange.texts]
+        store.delete_lesson(lesson.id)
+        assert store.vectors([lesson.id]) == {}
+        store.keep_vectors({lesson.id: ("key", b"")})
+        assert store.vectors([lesson.id]) == {}

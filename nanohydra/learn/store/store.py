@@ -17,7 +17,8 @@ from nanohydra.core.errors import UserError
 from nanohydra.learn.lessons import STATES, Fact, Lesson, LessonState, body_from_json, body_to_json
 from nanohydra.learn.store.jobs import Jobs
 from nanohydra.learn.store.ledger import Ledger
-from nanohydra.learn.store.tables import LEDGER, LESSONS, SEEN, STUDIES, Database
+from nanohydra.learn.store.tables import LEDGER, LESSONS, SEEN, STUDIES, VECTORS, Database
+from nanohydra.learn.store.vectors import Vectors
 from nanohydra.learn.study.items import StudyItem, item_from_json, item_to_json
 from nanohydra.learn.study.of_facts import accepted
 from nanohydra.learn.study.sources import told_by
@@ -29,7 +30,7 @@ class UnknownLesson(UserError):
     """There is no lesson with this id."""
 
 
-class LearningStore(Jobs, Ledger):
+class LearningStore(Jobs, Ledger, Vectors):
     """Lessons, jobs, the ledger and feedback of one learning home.
 
     Safe to use from several threads and processes. A killed process leaves every change whole or
@@ -117,9 +118,9 @@ class LearningStore(Jobs, Ledger):
     def delete_lesson(self, lesson_id: str) -> tuple[str, ...]:
         """Forget a lesson's words for good; returns the versions that were trained on it.
 
-        Its text, study items and the details of its ledger rows are overwritten, in the file's log
-        too. So are its words in the study items of others, where they were to be denied or told
-        of together. That there was a lesson of this id remains. Raises UnknownLesson.
+        Its text, study items, vectors and the details of its ledger rows are overwritten, in the
+        file's log too. So are its words in the study items of others, where they were to be denied
+        or told of together. That there was a lesson of this id remains. Raises UnknownLesson.
         """
         lesson = self.lesson(lesson_id)
         with self._database.write() as connection:
@@ -130,6 +131,7 @@ class LearningStore(Jobs, Ledger):
             )
             _forget_in_items(connection, lesson)
             connection.execute(STUDIES.delete().where(STUDIES.c.lesson == lesson_id))
+            connection.execute(VECTORS.delete().where(VECTORS.c.lesson == lesson_id))
             connection.execute(
                 LEDGER.update()
                 .where(LEDGER.c.lesson == lesson_id)

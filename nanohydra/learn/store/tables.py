@@ -67,6 +67,13 @@ STUDIES = sa.Table(  # what was made of a lesson: training data, and the router'
     sa.Column("position", sa.Integer, primary_key=True),
     sa.Column("item", sa.Text, nullable=False),
 )
+VECTORS = sa.Table(  # what the router compares questions with
+    "router_vectors",
+    METADATA,
+    sa.Column("lesson", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("vectors", sa.LargeBinary, nullable=False),
+)
 LEDGER = sa.Table(
     "ledger",
     METADATA,
