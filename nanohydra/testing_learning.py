@@ -358,13 +358,9 @@ class FakeLearning:
     def _end(
         self, job: Json, state: str, lesson_state: str, reason: str | None, version: Any = None
     ) -> None:
-        job |= {
-            "state": state,
-            "reason": reason,
-            "version": version,
-            "versions": [version] if version else [],
-            "progress": 1.0,
-        }
+        versions = [version] if version else []
+        job |= {"state": state, "reason": reason, "version": version, "versions": versions}
+        job["progress"] = 1.0
         job["events"].append({"time": time.time(), "step": state, "text": reason or state})
         for id in job["lessons"]:
             if self.all_lessons[id]["state"] != "deleted":
