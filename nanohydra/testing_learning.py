@@ -296,11 +296,12 @@ class FakeLearning:
     def _start(self, ids: list[str], alias: str) -> str:
         id = f"job-{len(self.all_jobs) + 1}"
         self.names.setdefault(alias, FakeAlias(alias))
+        now = time.time()
         self.all_jobs[id] = {
             "id": id, "alias": alias, "state": "queued", "progress": 0.0, "version": None,
-            "versions": [], "gate": {}, "reason": None, "created": time.time(), "lessons": ids,
-            "events": [{"time": time.time(), "step": "queued", "text": WHAT_WAS_DONE["queued"]}],
-            "_began": time.monotonic(),
+            "versions": [], "gate": {}, "reason": None, "created": now, "_began": time.monotonic(),
+            "events": [{"time": now, "step": "queued", "text": WHAT_WAS_DONE["queued"]}],
+            "lessons": ids,
         }  # fmt: skip
         for lesson in ids:
             self.all_lessons[lesson] |= {"job": id, "state": "remembered", "version": None}
@@ -330,8 +331,7 @@ class FakeLearning:
         version = hashlib.sha256(f"{job['id']} {ids}".encode()).hexdigest()[:12]
         if reason is not None:
             self._end(job, "refused", "refused", reason)
-            self.timeline.append(entry(version, job, "refused"))
-            return
+            return self.timeline.append(entry(version, job, "refused"))
         for id in ids:
             self.all_lessons[id] |= {"version": version, "recall": 1.0}
         self._publish(version, job["alias"], ids, job)
@@ -345,8 +345,7 @@ class FakeLearning:
             "bytes": 148_000 + 1000 * len(ids), "lessons": ids, "parents": name.versions[1:2],
             "gate": job["gate"] if job else {},
         }  # fmt: skip
-        if job is not None:
-            self.timeline.append(entry(version, job, "live"))
+        self.timeline += [entry(version, job, "live")] if job is not None else []
         if self.chat is not None:
             self.chat.adapters[version] = lambda question: self._recall(question, ids)
         learned = sum(1 for v in self.all_lessons.values() if v["version"])
@@ -358,9 +357,8 @@ class FakeLearning:
     def _end(
         self, job: Json, state: str, lesson_state: str, reason: str | None, version: Any = None
     ) -> None:
-        versions = [version] if version else []
-        job |= {"state": state, "reason": reason, "version": version, "versions": versions}
-        job["progress"] = 1.0
+        job |= {"state": state, "reason": reason, "version": version, "progress": 1.0}
+        job["versions"] = [version] if version else []
         job["events"].append({"time": time.time(), "step": state, "text": reason or state})
         for id in job["lessons"]:
             if self.all_lessons[id]["state"] != "deleted":
