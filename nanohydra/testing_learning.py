@@ -27,6 +27,7 @@ from nanohydra.testing_lessons import (
     answer_of,
     entry,
     gate_of,
+    grow,
     text_of,
     words_of,
 )
@@ -331,7 +332,8 @@ class FakeLearning:
         version = hashlib.sha256(f"{job['id']} {ids}".encode()).hexdigest()[:12]
         if reason is not None:
             self._end(job, "refused", "refused", reason)
-            return self.timeline.append(entry(version, job, "refused"))
+            self.timeline.append(entry(version, job, "refused"))
+            return
         for id in ids:
             self.all_lessons[id] |= {"version": version, "recall": 1.0}
         self._publish(version, job["alias"], ids, job)
@@ -345,14 +347,12 @@ class FakeLearning:
             "bytes": 148_000 + 1000 * len(ids), "lessons": ids, "parents": name.versions[1:2],
             "gate": job["gate"] if job else {},
         }  # fmt: skip
-        self.timeline += [entry(version, job, "live")] if job is not None else []
+        if job is not None:
+            self.timeline.append(entry(version, job, "live"))
         if self.chat is not None:
             self.chat.adapters[version] = lambda question: self._recall(question, ids)
         learned = sum(1 for v in self.all_lessons.values() if v["version"])
-        row = [1.0 - 0.05 * ((7 * i + 3 * len(self.matrix)) % 11 == 0) for i in range(learned)]
-        for earlier in self.matrix:
-            earlier.extend([None] * (learned - len(earlier)))
-        self.matrix.append([*row])
+        grow(self.matrix, learned)
 
     def _end(
         self, job: Json, state: str, lesson_state: str, reason: str | None, version: Any = None
