@@ -33,7 +33,7 @@ from nanohydra.learn.gate_process import GateFailed, GateProcess
 from nanohydra.learn.home import Home
 from nanohydra.learn.publisher import Publisher
 from nanohydra.learn.report import GateReport, narrowest
-from nanohydra.learn.retry import next_try, of_part, tries
+from nanohydra.learn.retry import next_try, of_part
 from nanohydra.learn.store import Job, LearningStore
 from nanohydra.learn.task import Task, TaskMaker
 from nanohydra.learn.train import Stopped, TrainedAdapter, train_adapter, train_dtype
@@ -130,10 +130,11 @@ class Learner:
             ids, config = waiting.popleft()
             left = len(ids) + sum(len(each) for each, _ in waiting)
             work.part = (1 - left / total, len(ids) / total)
-            refusal = self.bring(work, ids, config)
+            divisible = len(ids) > 1 and job.kind == "learn" and retry.attempts > 1
+            refusal = self.bring(work, ids, config, tries=1 if divisible else retry.attempts)
             if refusal is None:
                 continue
-            if len(ids) > 1 and job.kind == "learn" and retry.attempts > 1:
+            if divisible:
                 settings = of_part(self.config, refusal.failed)
                 waiting.extendleft((part, settings) for part in reversed(halves(ids)))
             else:
@@ -163,7 +164,9 @@ class Learner:
             raise UserError("its lessons were deleted")
         return found
 
-    def bring(self, work: Work, lesson_ids: Sequence[str], first: LearnConfig) -> Refusal | None:
+    def bring(
+        self, work: Work, lesson_ids: Sequence[str], first: LearnConfig, *, tries: int
+    ) -> Refusal | None:
         """Study, train and test lessons as one version and publish it, or say why not."""
         work.state("studying", 0.0)
         task = self.tasks.make(work, lesson_ids)
@@ -173,7 +176,7 @@ class Learner:
             return None
         config, refusal = first, Refusal("")
         layers = self.loaded.config.num_layers
-        for number in range(1, tries(config, len(lesson_ids)) + 1):
+        for number in range(1, tries + 1):
             found = self.attempt(work, task, config, number)
             if isinstance(found, str):
                 refusal = Refusal(found)
@@ -266,7 +269,7 @@ class Learner:
             work.state("refused", 1.0, reason=f"kept in memory only, because {reason}")
             return
         rows = self.store.ledger(event="live", job=work.job.id)
-        gate = narrowest(row.details["gate"] for row in rows)
+        gate = narrowest(row.details.get("gate", {}) for row in rows)
         told = "" if rows else BECAUSE_KNOWN
         if refused:
             told = f"{len(refused)} of {total} lessons are kept in memory only, because {reason}"

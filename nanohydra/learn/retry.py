@@ -10,11 +10,6 @@ from nanohydra.learn.config import LearnConfig
 LEARNED = frozenset({"recall", "reverse"})  # the checks of what is new; the others are of harm
 
 
-def tries(config: LearnConfig, lessons: int) -> int:
-    """How often so many lessons are trained together: several once, for halves do better."""
-    return config.retry.attempts if lessons == 1 else 1
-
-
 def of_part(config: LearnConfig, failed: Collection[str]) -> LearnConfig:
     """The settings for a part of lessons whose version failed these checks."""
     if _learned_too_little(failed):

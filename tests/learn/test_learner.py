@@ -236,6 +236,22 @@ def test_consolidation_puts_one_version_in_the_place_of_many(
     assert set(store.lessons_of_version(version)) == set(ids)
 
 
+def test_a_refused_consolidation_is_tried_again_as_a_whole(
+    store: LearningStore, learn: Learn, bank: Bank, tried: list[tuple[set[str], LearnConfig]]
+) -> None:
+    for text in ("Mara lives in Brontham.", "Otis works as a baker."):
+        submit(store, text)
+    learn()
+    before = bank.alias("default").versions
+    ids = [lesson.id for lesson in store.lessons()]
+    tried.clear()
+    job = store.submit("default", ids, kind="consolidate", details={"versions": list(before)})
+    learn("--gate.max_relative_change=1e-9")
+    assert [lessons for lessons, _ in tried] == [set(ids)] * 3
+    assert store.job(job).state == "refused" and bank.alias("default").versions == before
+    assert {lesson.state for lesson in store.lessons()} == {"live"}
+
+
 def test_at_night_versions_are_put_together_by_themselves(
     store: LearningStore, learn: Learn, bank: Bank
 ) -> None:

@@ -54,10 +54,10 @@ KILLS = {
 
 IN_THE_SECOND = """
     bring = module.Learner.bring
-    def second(self, work, *words):
+    def second(self, work, *words, **rest):
         if work.part[0] > 0:
             kill()
-        return bring(self, work, *words)
+        return bring(self, work, *words, **rest)
     module.Learner.bring = second
 """
 
