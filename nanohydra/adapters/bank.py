@@ -20,7 +20,14 @@ from typing import Any
 
 from torch import nn
 
-from nanohydra.adapters.aliases import AliasState, Change, Versions, read_alias, write_alias
+from nanohydra.adapters.aliases import (
+    AliasState,
+    Change,
+    Versions,
+    alias_path,
+    read_alias,
+    write_alias,
+)
 from nanohydra.adapters.files import load_adapter, save_adapter
 from nanohydra.adapters.lock import locked
 from nanohydra.adapters.weights import AdapterWeights
@@ -55,6 +62,7 @@ class Bank:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._aliases = self.folder / "aliases"
+        self._read: dict[str, tuple[object, AliasState]] = {}  # what a file's stamp stood for
 
     def publish(
         self, weights: AdapterWeights, model_config: ModelConfig, *, manifest: Mapping[str, Any]
@@ -158,8 +166,14 @@ class Bank:
         return tuple(sorted(path.stem for path in paths if not path.name.startswith(".")))
 
     def alias(self, name: str) -> AliasState:
-        """What an alias points at; one that was never set points at the base alone."""
-        return read_alias(self._aliases, name)
+        """What an alias points at; one that was never set points at the base alone.
+
+        Asked for every request, so the file is read again only when it was replaced.
+        """
+        stamp = _stamp(alias_path(self._aliases, name))
+        if self._read.get(name, (None, None))[0] != stamp or stamp is None:
+            self._read[name] = stamp, read_alias(self._aliases, name)
+        return self._read[name][1]
 
     def activate(
         self, alias: str, versions: Sequence[str], *, expected: Sequence[str] | None = None
@@ -224,3 +238,12 @@ def _is_intact(folder: Path) -> bool:
     except UserError:
         return False
     return bool(manifest)
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What differs between a file and the one that replaces it; None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -149,6 +149,20 @@ def test_a_change_by_someone_else_is_not_overwritten(bank: Bank, versions: list[
     assert bank.activate("default", [b, a], expected=[a]).versions == (b, a)
 
 
+def test_an_alias_is_read_again_when_someone_else_changed_it(
+    bank: Bank, versions: list[str]
+) -> None:
+    other = Bank(bank.folder)
+    bank.activate("default", versions[:1])
+    assert other.alias("default").versions == (versions[0],)
+    assert other.alias("default") is other.alias("default")  # and not before
+    bank.activate("default", versions[1:2])
+    assert other.alias("default").versions == (versions[1],)
+    assert other.alias("new").versions == ()
+    bank.activate("new", versions[:1])
+    assert other.alias("new").versions == (versions[0],)
+
+
 def test_a_live_version_stays_and_others_go(bank: Bank, versions: list[str]) -> None:
     a, b, c = versions
     bank.activate("default", [a])
