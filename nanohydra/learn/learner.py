@@ -122,7 +122,7 @@ class Learner:
         job, retry = work.job, self.config.retry
         work.record("started", attempt=job.attempts, lessons=len(job.lesson_ids))
         if job.version is not None:  # which a killed learner may have left by halves
-            self.publisher.finish(work, job.version)
+            self.publisher.resume(work, job.version)
         total = len(job.lesson_ids)
         waiting = deque((ids, self.config) for ids in self.waiting(job))
         refused: dict[str, str] = {}

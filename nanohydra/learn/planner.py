@@ -158,10 +158,8 @@ class Planner:
         self._lessons = lessons
         self._live = {id: version for id, version in live.items() if id in lessons}
         self._weaker = {id for id, version in self._live.items() if id in self._noted(version)}
-        if (
-            not self._known_of.keys() <= self._live.items()
-        ):  # words of a deleted one may be in others
-            self._known_of = {}
+        if not self._known_of.keys() <= self._live.items():
+            self._known_of = {}  # words of a deleted one may be in those of others
         self._known_of = {pair: self._known(*pair) for pair in self._live.items()}
         self.router.set(self._known_of.values())
         self._stamp = stamp

@@ -35,16 +35,20 @@ class Publisher:
         self.finish(work, version)
         return version
 
-    def finish(self, work: Work, version: str) -> None:
-        """Make a version of the bank live, or see that it is; one that is gone stays so."""
+    def resume(self, work: Work, version: str) -> None:
+        """Finish what a killed learner published, unless it had; then a user may have moved on."""
         try:
-            manifest = self.bank.info(version).manifest
+            recalls = self.bank.info(version).manifest["lessons"]
         except UserError:
-            return
-        recalls = manifest["lessons"]
+            return  # it is gone, and stays so
         states = {lesson.state for lesson in self.store.lessons_by_id(list(recalls))}
-        if states == {"live"} and work.job.kind == "learn":
-            return
+        if states != {"live"} or work.job.kind == "consolidate":
+            self.finish(work, version)
+
+    def finish(self, work: Work, version: str) -> None:
+        """Make a version of the bank live. Raises UserError if it is gone."""
+        manifest = self.bank.info(version).manifest
+        recalls = manifest["lessons"]
         self.store.record_version(version, new=recalls, replay=manifest["replay"])
         if self.change_alias(work.job.alias, add=version, drop=manifest["replaces"]):
             work.record("activated", version=version, alias=work.job.alias)

@@ -124,6 +124,18 @@ def test_many_lessons_become_live_few_at_a_time(
     assert {i.kind for i in store.study_items(ids[1:2])} >= {"reverse"}
 
 
+def test_a_live_lesson_that_no_version_holds_is_learned_again(
+    store: LearningStore, learn: Learn, bank: Bank
+) -> None:
+    first = submit(store, "Mara lives in Brontham.")
+    learn()
+    bank.activate("default", ())
+    again = store.submit("default", store.job(first).lesson_ids)
+    learn()
+    assert store.job(again).state == "live"
+    assert bank.alias("default").versions == (store.job(again).version,)
+
+
 def test_of_refused_lessons_each_gets_its_own_chance(
     store: LearningStore,
     learn: Learn,
