@@ -6,7 +6,8 @@ from nanohydra.checkpoint.families import FAMILIES
 from nanohydra.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nanohydra.checkpoint.folder import Loaded, family_of, load, load_model, save
+    from nanohydra.checkpoint.families.choice import family_of
+    from nanohydra.checkpoint.folder import Loaded, load, load_model, save
     from nanohydra.checkpoint.state import load_state, save_state
 
 __all__ = [
@@ -23,7 +24,8 @@ _FOLDER, _STATE = "nanohydra.checkpoint.folder", "nanohydra.checkpoint.state"
 __getattr__ = lazy_names(
     __name__,
     {
-        **dict.fromkeys(("Loaded", "family_of", "load", "load_model", "save"), _FOLDER),
+        "family_of": "nanohydra.checkpoint.families.choice",
+        **dict.fromkeys(("Loaded", "load", "load_model", "save"), _FOLDER),
         **dict.fromkeys(("load_state", "save_state"), _STATE),
     },
 )

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanohydra.checkpoint.families import FAMILIES
 from nanohydra.checkpoint.families.base import Family
+from nanohydra.checkpoint.families.choice import family_of, read_config
 from nanohydra.checkpoint.manifest import MANIFEST, read_manifest, verify_files, write_manifest
 from nanohydra.checkpoint.weights import (
     PICKLES,
@@ -28,7 +28,6 @@ from nanohydra.checkpoint.weights import (
 )
 from nanohydra.core.errors import UserError
 from nanohydra.core.files import atomic_path, read_json, write_json
-from nanohydra.core.registry import suggest
 from nanohydra.model import Decoder, ModelConfig
 from nanohydra.tokenizer import Tokenizer
 
@@ -44,15 +43,6 @@ class Loaded:
     tokenizer: Tokenizer
     config: ModelConfig
     manifest: Mapping[str, Any]
-
-
-def family_of(config: ModelConfig) -> Family:
-    """The first family of the table that expresses the configuration exactly."""
-    for name in FAMILIES:
-        family: Family = FAMILIES.load(name)()
-        if family.fits(config):
-            return family
-    raise AssertionError("the last family fits everything")
 
 
 def save(
@@ -134,17 +124,8 @@ def _read_model(folder: Path, device: str | torch.device, dtype: torch.dtype | N
 
 
 def _read_config(path: Path) -> tuple[Family, ModelConfig]:
-    hf = read_json(path)
-    name = hf.get("model_type") if isinstance(hf, dict) else None
-    if name not in FAMILIES:
-        known = ", ".join(FAMILIES)
-        raise UserError(
-            f"{path}: unknown architecture {name!r}; {suggest(str(name), FAMILIES)} "
-            f"(all that are known: {known})"
-        )
-    family: Family = FAMILIES.load(str(name))()
     try:
-        return family, family.from_hf(hf)
+        return read_config(read_json(path))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

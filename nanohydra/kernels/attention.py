@@ -24,24 +24,31 @@ LONGEST = 2048  # above it, half of each block's work is behind the causal mask 
 
 
 def causal_attention(
-    q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, bias_B1TT: Tensor | None = None
+    q_BHTK: Tensor,
+    k_BGTK: Tensor,
+    v_BGTK: Tensor,
+    bias_B1TT: Tensor | None = None,
+    scale: float | None = None,
 ) -> Tensor:
     """Attention y_BHTK of each place over itself and the places before it.
 
     H must be a multiple of G: so many query heads share a key and value head.
     bias_B1TT: in the dtype of q, 0 where a place may look and -inf elsewhere, so it includes the
-        causal order; None for the causal order alone.
+        causal order; None for the causal order alone. A batch of 1 stands for all rows.
+    scale: of the scores; None means 1 / sqrt(K).
     """
     native = q_BHTK.dtype == torch.bfloat16 and runs_native(q_BHTK, k_BGTK, v_BGTK)
     if native and q_BHTK.shape[2] <= LONGEST and torch.is_grad_enabled():
+        if bias_B1TT is not None:
+            bias_B1TT = bias_B1TT.expand(len(q_BHTK), -1, -1, -1)
         result: Tensor = _CausalAttention.apply(  # type: ignore[no-untyped-call]
-            q_BHTK, k_BGTK, v_BGTK, bias_B1TT
+            q_BHTK, k_BGTK, v_BGTK, bias_B1TT, scale
         )
         return result
     fold = q_BHTK.shape[1] // k_BGTK.shape[1]
-    return F.scaled_dot_product_attention(
-        q_BHTK, expand(k_BGTK, fold), expand(v_BGTK, fold), bias_B1TT, is_causal=bias_B1TT is None
-    )
+    k, v = expand(k_BGTK, fold), expand(v_BGTK, fold)
+    causal = bias_B1TT is None
+    return F.scaled_dot_product_attention(q_BHTK, k, v, bias_B1TT, is_causal=causal, scale=scale)
 
 
 def expand(x_BGTK: Tensor, fold: int) -> Tensor:
@@ -51,20 +58,24 @@ def expand(x_BGTK: Tensor, fold: int) -> Tensor:
 
 class _CausalAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float | None
+    ) -> Tensor:
         fold = q.shape[1] // k.shape[1]
         flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        y, lse_BHT = flash(q, expand(k, fold), expand(v, fold), 0.0, bias is None, attn_mask=bias)
+        k_BHTK, v_BHTK = expand(k, fold), expand(v, fold)
+        y, lse_BHT = flash(q, k_BHTK, v_BHTK, 0.0, bias is None, attn_mask=bias, scale=scale)
         ctx.save_for_backward(q, k, v, bias, y, lse_BHT)
+        ctx.scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
         result: Tensor = y
         return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q, k, v, bias, y, lse_BHT = ctx.saved_tensors
         batch, heads, length, width = q.shape
-        groups, scale = k.shape[1], 1 / math.sqrt(width)
+        groups, scale = k.shape[1], ctx.scale
         # The query heads of a group are one long list of rows: B * G blocks of N rows.
         blocks, num_rows = batch * groups, heads // groups * length
         delta = torch.linalg.vecdot(grad.float(), y.float()).unsqueeze(-1)
@@ -93,7 +104,7 @@ class _CausalAttention(torch.autograd.Function):
             torch.baddbmm(dq[rows], ds, k[rows], beta=0, alpha=scale, out=dq[rows])
             torch.baddbmm(dk[rows], ds.mT, q[rows], beta=0, alpha=scale, out=dk[rows])
         shape = (batch, groups, length, width)
-        return dq.view(batch, heads, length, width), dk.view(shape), dv.view(shape), None
+        return dq.view(batch, heads, length, width), dk.view(shape), dv.view(shape), None, None
 
 
 def with_columns(x: Tensor, column: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ def linear_cross_entropy(
     labels_N: Tensor,
     *,
     chunk: int = 0,
+    softcap: float = 0.0,
     reduction: Reduction = "sum",
 ) -> tuple[Tensor, int]:
     """Cross-entropy of `x @ weight.T` against labels, in nats, and how many labels counted.
@@ -40,6 +41,7 @@ def linear_cross_entropy(
     labels_N: int64. May stay on the CPU while x is elsewhere: then choosing the places that
         count does not wait for the device.
     chunk: tokens whose logits are held at a time; 0 chooses by vocabulary and device.
+    softcap: c > 0 makes c tanh(x / c) of each logit x, as the model's own head does.
     """
     assert x_ND.ndim == 2 and weight_VD.ndim == 2 and labels_N.shape == x_ND.shape[:1]
     x_ND, labels_N = select_targets(x_ND, labels_N)
@@ -48,17 +50,24 @@ def linear_cross_entropy(
         logits = CHUNK_LOGITS["cpu" if x_ND.device.type == "cpu" else "other"]
         chunk = max(LEAST_CHUNK, logits // len(weight_VD))
     loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        x_ND, weight_VD, labels_N, chunk
+        x_ND, weight_VD, labels_N, chunk, softcap
     )
     return (loss / max(num_targets, 1) if reduction == "mean" else loss), num_targets
 
 
 def linear_cross_entropy_reference(
-    x_ND: Tensor, weight_VD: Tensor, labels_N: Tensor, *, reduction: Reduction = "sum"
+    x_ND: Tensor,
+    weight_VD: Tensor,
+    labels_N: Tensor,
+    *,
+    softcap: float = 0.0,
+    reduction: Reduction = "sum",
 ) -> tuple[Tensor, int]:
     """The same in plain PyTorch, all logits at once."""
     num_targets = int((labels_N != IGNORE).sum())
     logits_NV = F.linear(x_ND, weight_VD).float()
+    if softcap:
+        logits_NV = softcap * torch.tanh(logits_NV / softcap)
     loss = F.cross_entropy(logits_NV, labels_N, ignore_index=IGNORE, reduction="sum")
     return (loss / max(num_targets, 1) if reduction == "mean" else loss), num_targets
 
@@ -94,7 +103,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """Sum of the losses; the gradients for a loss of weight one are formed in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x_ND: Tensor, weight_VD: Tensor, labels_N: Tensor, chunk: int) -> Tensor:
+    def forward(
+        ctx: Any, x_ND: Tensor, weight_VD: Tensor, labels_N: Tensor, chunk: int, softcap: float
+    ) -> Tensor:
         """One pass over the chunks."""
         need_x, need_weight = ctx.needs_input_grad[:2]
         loss = torch.zeros((), dtype=torch.float32, device=x_ND.device)
@@ -104,10 +115,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, len(labels_N), chunk):
             x_cD = x_ND[start : start + chunk]
             label_c1 = labels_N[start : start + chunk, None]
-            chunk_loss, grad_cV = logits_loss(x_cD @ weight_VD.mT, label_c1, need_x or need_weight)
+            logits_cV = x_cD @ weight_VD.mT
+            slope_cV = None
+            if softcap:
+                tanh_cV = torch.tanh(logits_cV / softcap)
+                logits_cV, slope_cV = tanh_cV * softcap, 1 - tanh_cV.square()
+            chunk_loss, grad_cV = logits_loss(logits_cV, label_c1, need_x or need_weight)
             loss += chunk_loss
             if grad_cV is None:
                 continue
+            if slope_cV is not None:
+                grad_cV = grad_cV * slope_cV
             if grad_x is not None:
                 torch.mm(grad_cV, weight_VD, out=grad_x[start : start + chunk])
             if grad_weight is not None:
@@ -118,11 +136,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         """Scale what the forward pass formed by the weight that the loss turned out to have."""
         grad_x, grad_weight = ctx.saved_tensors
         if grad_x is not None:
             grad_x = (grad_x * grad).to(grad_x.dtype)
         if grad_weight is not None:
             grad_weight = (grad_weight * grad).to(ctx.weight_dtype)
-        return grad_x, grad_weight, None, None
+        return grad_x, grad_weight, None, None, None

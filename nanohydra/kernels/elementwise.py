@@ -16,12 +16,23 @@ from torch.nn import functional as F
 from nanohydra.kernels.native import call, runs_native
 
 
-def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
-    """x / rms(x) * weight over the last dimension (arXiv 1910.07467); any leading shape."""
+def rms_norm(x: Tensor, weight_D: Tensor, eps: float, offset: float = 0.0) -> Tensor:
+    """x / rms(x) * (weight + offset) over the last dimension (arXiv 1910.07467).
+
+    Any leading shape. offset: 1 where the file's weights are differences from one, as in Gemma.
+    """
     if not runs_native(x, weight_D):
-        return F.rms_norm(x, weight_D.shape, weight_D, eps)
-    result: Tensor = _RMSNorm.apply(x, weight_D, eps)  # type: ignore[no-untyped-call]
+        return rms_norm_reference(x, weight_D, eps, offset)
+    result: Tensor = _RMSNorm.apply(x, weight_D, eps, offset)  # type: ignore[no-untyped-call]
     return result
+
+
+def rms_norm_reference(x: Tensor, weight_D: Tensor, eps: float, offset: float = 0.0) -> Tensor:
+    """The same in plain PyTorch."""
+    if not offset:
+        return F.rms_norm(x, weight_D.shape, weight_D, eps)
+    # A sum of 1 and a small weight would be rounded in bfloat16.
+    return F.rms_norm(x.float(), weight_D.shape, weight_D.float() + offset, eps).to(x.dtype)
 
 
 def norm_rope(
@@ -31,18 +42,19 @@ def norm_rope(
     positions_BT: Tensor,
     cos_LJ: Tensor,
     sin_LJ: Tensor,
+    offset: float = 0.0,
 ) -> Tensor:
     """Norm over each head (none if weight is None), then its two halves rotated by position.
 
     cos_LJ, sin_LJ: float32 tables over L positions and J = K / 2 angles (arXiv 2104.09864, halves
-    as in Hugging Face's models).
+    as in Hugging Face's models). offset: as in `rms_norm`.
     """
     weights = () if weight_K is None else (weight_K,)
     if not runs_native(x_BTHK, *weights) or cos_LJ.dtype != torch.float32:
-        return norm_rope_reference(x_BTHK, weight_K, eps, positions_BT, cos_LJ, sin_LJ)
+        return norm_rope_reference(x_BTHK, weight_K, eps, positions_BT, cos_LJ, sin_LJ, offset)
     positions_BT = positions_BT.expand(x_BTHK.shape[:2]).contiguous()
     result: Tensor = _NormRope.apply(  # type: ignore[no-untyped-call]
-        x_BTHK, weight_K, eps, positions_BT, cos_LJ, sin_LJ
+        x_BTHK, weight_K, eps, positions_BT, cos_LJ, sin_LJ, offset
     )
     return result
 
@@ -54,10 +66,11 @@ def norm_rope_reference(
     positions_BT: Tensor,
     cos_LJ: Tensor,
     sin_LJ: Tensor,
+    offset: float = 0.0,
 ) -> Tensor:
     """The same in plain PyTorch."""
     if weight_K is not None:
-        x_BTHK = F.rms_norm(x_BTHK, weight_K.shape, weight_K, eps)
+        x_BTHK = rms_norm_reference(x_BTHK, weight_K, eps, offset)
     cos, sin = cos_LJ[positions_BT].unsqueeze(2), sin_LJ[positions_BT].unsqueeze(2)  # (B, T, 1, J)
     a, b = x_BTHK.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x_BTHK.dtype)
@@ -113,23 +126,22 @@ def short_convolution_reference(
 
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight_D: Tensor, eps: float, offset: float) -> Tensor:
         x = x.contiguous()
         y, width = torch.empty_like(x), x.shape[-1]
-        call("rms_norm", x.dtype, x, weight_D, y, x.numel() // width, width, eps)
+        ctx.numbers = (x.numel() // width, width, eps, offset)
+        call("rms_norm", x.dtype, x, weight_D, y, *ctx.numbers)
         ctx.save_for_backward(x, weight_D)
-        ctx.eps = eps
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x, weight_D = ctx.saved_tensors
-        grad, dx, width = grad.contiguous(), torch.empty_like(x), x.shape[-1]
-        dw = torch.empty(width, dtype=torch.float32)
-        rows = x.numel() // width
-        call("rms_norm_backward", x.dtype, grad, x, weight_D, dx, dw, rows, width, ctx.eps)
-        return dx, dw.to(weight_D.dtype), None
+        grad, dx = grad.contiguous(), torch.empty_like(x)
+        dw = torch.empty(x.shape[-1], dtype=torch.float32)
+        call("rms_norm_backward", x.dtype, grad, x, weight_D, dx, dw, *ctx.numbers)
+        return dx, dw.to(weight_D.dtype), None, None
 
 
 class _NormRope(torch.autograd.Function):
@@ -142,24 +154,23 @@ class _NormRope(torch.autograd.Function):
         positions_BT: Tensor,
         cos_LJ: Tensor,
         sin_LJ: Tensor,
+        offset: float,
     ) -> Tensor:
         x = x_BTHK.contiguous()
         y = torch.empty_like(x)
-        sizes = (positions_BT.numel(), x.shape[2], x.shape[3], eps)
-        call("norm_rope", x.dtype, x, weight_K, positions_BT, cos_LJ, sin_LJ, y, *sizes)
+        ctx.numbers = (positions_BT.numel(), x.shape[2], x.shape[3], eps, offset)
+        call("norm_rope", x.dtype, x, weight_K, positions_BT, cos_LJ, sin_LJ, y, *ctx.numbers)
         ctx.save_for_backward(x, weight_K, positions_BT, cos_LJ, sin_LJ)
-        ctx.eps = eps
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight_K, *tables = ctx.saved_tensors
         grad, dx = grad.contiguous(), torch.empty_like(x)
         dw = None if weight_K is None else torch.empty(x.shape[-1], dtype=torch.float32)
-        sizes = (tables[0].numel(), x.shape[2], x.shape[3], ctx.eps)
-        call("norm_rope_backward", x.dtype, grad, x, weight_K, *tables, dx, dw, *sizes)
-        return dx, None if dw is None else dw.to(x.dtype), None, None, None, None
+        call("norm_rope_backward", x.dtype, grad, x, weight_K, *tables, dx, dw, *ctx.numbers)
+        return dx, None if dw is None else dw.to(x.dtype), None, None, None, None, None
 
 
 class _SwiGLU(torch.autograd.Function):

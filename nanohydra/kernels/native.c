@@ -68,14 +68,15 @@ static void sum_parts(float *parts, int threads, int64_t d, float *out) {
     }                                                                                             \
     /* dx may be dy. */                                                                           \
     static inline void NAME(rms_row_backward)(const T *dy, const T *x, const T *w, T *dx,         \
-                                              float *dw, int64_t d, float eps) {                  \
+                                              float *dw, int64_t d, float eps, float offset) {    \
         float r = NAME(inverse_rms)(x, d, eps), dot = 0.0f;                                       \
-        for (int64_t j = 0; j < d; j++) dot += LOAD(dy[j]) * LOAD(w[j]) * LOAD(x[j]);             \
+        for (int64_t j = 0; j < d; j++)                                                           \
+            dot += LOAD(dy[j]) * (LOAD(w[j]) + offset) * LOAD(x[j]);                              \
         dot *= r * r / d;                                                                         \
         for (int64_t j = 0; j < d; j++) {                                                         \
             float g = LOAD(dy[j]), v = LOAD(x[j]);                                                \
             dw[j] += g * v * r;                                                                   \
-            dx[j] = STORE(r * (g * LOAD(w[j]) - v * dot));                                        \
+            dx[j] = STORE(r * (g * (LOAD(w[j]) + offset) - v * dot));                             \
         }                                                                                         \
     }
 

@@ -5,20 +5,20 @@
  * sums run in a fixed order, so results do not depend on the batch around a row.
  */
 
-/* y = x * rsqrt(mean(x^2) + eps) * w for n rows of d. */
-void NAME(rms_norm)(const T *x, const T *w, T *y, int64_t n, int64_t d, float eps) {
+/* y = x * rsqrt(mean(x^2) + eps) * (w + offset) for n rows of d. */
+void NAME(rms_norm)(const T *x, const T *w, T *y, int64_t n, int64_t d, float eps, float offset) {
 #pragma omp parallel for schedule(static) if (n * d > SMALL)
     for (int64_t i = 0; i < n; i++) {
         const T *xi = x + i * d;
         T *yi = y + i * d;
         float r = NAME(inverse_rms)(xi, d, eps);
-        for (int64_t j = 0; j < d; j++) yi[j] = STORE(LOAD(xi[j]) * r * LOAD(w[j]));
+        for (int64_t j = 0; j < d; j++) yi[j] = STORE(LOAD(xi[j]) * r * (LOAD(w[j]) + offset));
     }
 }
 
 /* Gradients of rms_norm: dx rows, dw (float, d) summed over the rows. */
 void NAME(rms_norm_backward)(const T *dy, const T *x, const T *w, T *dx, float *dw, int64_t n,
-                             int64_t d, float eps) {
+                             int64_t d, float eps, float offset) {
     int threads = n * d > SMALL ? omp_get_max_threads() : 1;
     float *parts = calloc((size_t)threads * d, sizeof(float));
 #pragma omp parallel num_threads(threads)
@@ -26,7 +26,7 @@ void NAME(rms_norm_backward)(const T *dy, const T *x, const T *w, T *dx, float *
         float *part = parts + omp_get_thread_num() * d;
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < n; i++)
-            NAME(rms_row_backward)(dy + i * d, x + i * d, w, dx + i * d, part, d, eps);
+            NAME(rms_row_backward)(dy + i * d, x + i * d, w, dx + i * d, part, d, eps, offset);
     }
     sum_parts(parts, threads, d, dw);
 }
@@ -34,7 +34,8 @@ void NAME(rms_norm_backward)(const T *dy, const T *x, const T *w, T *dx, float *
 /* Norm over each head (skipped if w is null), then rotation of its halves by the position's
  * angles: x, y (rows, heads, d), positions (rows), cosine and sine (places, d / 2). */
 void NAME(norm_rope)(const T *x, const T *w, const int64_t *positions, const float *cosine,
-                     const float *sine, T *y, int64_t rows, int64_t heads, int64_t d, float eps) {
+                     const float *sine, T *y, int64_t rows, int64_t heads, int64_t d, float eps,
+                     float offset) {
     int64_t half = d / 2;
 #pragma omp parallel for schedule(static) if (rows * heads * d > SMALL)
     for (int64_t i = 0; i < rows; i++) {
@@ -44,8 +45,8 @@ void NAME(norm_rope)(const T *x, const T *w, const int64_t *positions, const flo
             T *ya = y + (i * heads + h) * d, *yb = ya + half;
             float r = w ? NAME(inverse_rms)(a, d, eps) : 1.0f;
             for (int64_t j = 0; j < half; j++) {
-                float u = LOAD(a[j]) * r * (w ? LOAD(w[j]) : 1.0f);
-                float v = LOAD(b[j]) * r * (w ? LOAD(w[half + j]) : 1.0f);
+                float u = LOAD(a[j]) * r * (w ? LOAD(w[j]) + offset : 1.0f);
+                float v = LOAD(b[j]) * r * (w ? LOAD(w[half + j]) + offset : 1.0f);
                 ya[j] = STORE(u * c[j] - v * s[j]);
                 yb[j] = STORE(v * c[j] + u * s[j]);
             }
@@ -56,7 +57,7 @@ void NAME(norm_rope)(const T *x, const T *w, const int64_t *positions, const flo
 /* Gradients of norm_rope; dw (float, d) is written if w is not null. */
 void NAME(norm_rope_backward)(const T *dy, const T *x, const T *w, const int64_t *positions,
                               const float *cosine, const float *sine, T *dx, float *dw,
-                              int64_t rows, int64_t heads, int64_t d, float eps) {
+                              int64_t rows, int64_t heads, int64_t d, float eps, float offset) {
     int64_t half = d / 2;
     int threads = rows * heads * d > SMALL ? omp_get_max_threads() : 1;
     float *parts = calloc((size_t)threads * d, sizeof(float));
@@ -75,7 +76,7 @@ void NAME(norm_rope_backward)(const T *dy, const T *x, const T *w, const int64_t
                     da[j] = STORE(u * c[j] + v * s[j]);
                     db[j] = STORE(v * c[j] - u * s[j]);
                 }
-                if (w) NAME(rms_row_backward)(da, x + at, w, da, part, d, eps);
+                if (w) NAME(rms_row_backward)(da, x + at, w, da, part, d, eps, offset);
             }
         }
     }

@@ -5,6 +5,7 @@ Knows nothing of text, files, losses or devices beyond where its parameters lie.
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nanohydra.model.config import FEED_FORWARDS, MIXERS, ModelConfig
-from nanohydra.model.layers import Context, make_norm, rope_tables, sinusoidal_table
+from nanohydra.model.layers import Context, make_norm, sinusoidal_table
+from nanohydra.model.masks import first_key_of, score_bias, state_mask
+from nanohydra.model.rope import RopeTables
 from nanohydra.model.state import DecodingState, LayerState, Rows
 
 # Larger than the usual 0.02: what the blocks add soon outgrows a small embedding, and with it the
@@ -21,20 +24,31 @@ EMBEDDING_STD = 0.1
 
 
 class Block(nn.Module):
-    """Pre-norm residual block: a mixer of tokens, then a feed-forward."""
+    """Residual block: a mixer of tokens, then a feed-forward, each with norms before or after."""
 
     def __init__(self, config: ModelConfig, layer_type: str) -> None:
         super().__init__()
-        self.mixer_norm = make_norm(config)
+        before, after = config.norm_place != "post", config.norm_place != "pre"
+        self.mixer_norm = make_norm(config) if before else None
         self.mixer: nn.Module = MIXERS.load(layer_type)(config)
-        self.feed_forward_norm = make_norm(config)
+        self.mixer_post_norm = make_norm(config) if after else None
+        self.feed_forward_norm = make_norm(config) if before else None
         self.feed_forward: nn.Module = FEED_FORWARDS.load(config.feed_forward)(config)
+        self.feed_forward_post_norm = make_norm(config) if after else None
         self.dropout = config.dropout
 
     def forward(self, x_BTD: Tensor, context: Context, state: LayerState | None) -> Tensor:
         """x_BTD -> x_BTD."""
-        x_BTD = x_BTD + self.drop(self.mixer(self.mixer_norm(x_BTD), context, state))
-        return x_BTD + self.drop(self.feed_forward(self.feed_forward_norm(x_BTD)))
+        y_BTD = x_BTD if self.mixer_norm is None else self.mixer_norm(x_BTD)
+        y_BTD = self.mixer(y_BTD, context, state)
+        if self.mixer_post_norm is not None:
+            y_BTD = self.mixer_post_norm(y_BTD)
+        x_BTD = x_BTD + self.drop(y_BTD)
+        y_BTD = x_BTD if self.feed_forward_norm is None else self.feed_forward_norm(x_BTD)
+        y_BTD = self.feed_forward(y_BTD)
+        if self.feed_forward_post_norm is not None:
+            y_BTD = self.feed_forward_post_norm(y_BTD)
+        return x_BTD + self.drop(y_BTD)
 
     def drop(self, y_BTD: Tensor) -> Tensor:
         """Dropout on what a sublayer adds, while training."""
@@ -65,11 +79,13 @@ class Decoder(nn.Module):
         To be called again after a model was built on the meta device.
         """
         config = self.config
-        self._tables: tuple[Tensor, ...] = ()
-        if config.position == "rope":
-            self._tables = rope_tables(config)
-        elif config.position == "sinusoidal":
-            self._tables = (sinusoidal_table(config.max_seq_len, config.hidden_size),)
+        self._rope = RopeTables(config) if config.position == "rope" else None
+        self._local_rope = self._rope
+        if config.position == "rope" and config.rope_local_theta:
+            self._local_rope = RopeTables(config, local=True)
+        self._sinusoids: Tensor | None = None
+        if config.position == "sinusoidal":
+            self._sinusoids = sinusoidal_table(config.max_seq_len, config.hidden_size)
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator | None = None) -> None:
@@ -85,7 +101,8 @@ class Decoder(nn.Module):
                 parameter.zero_()
                 parameter[-1] = 1.0
             elif parameter.ndim == 1:
-                parameter.fill_(1.0 if "norm" in leaf and name.endswith("weight") else 0.0)
+                scale = "norm" in leaf and name.endswith("weight")
+                parameter.fill_(1.0 if scale and not self.config.norm_unit_offset else 0.0)
             elif leaf in ("o_proj", "out_proj", "down_proj"):
                 parameter.zero_()
             elif leaf in ("embed", "head", "position_table"):
@@ -161,24 +178,24 @@ class Decoder(nn.Module):
 
     def unembed(self, x_BTD: Tensor) -> Tensor:
         """Hidden states -> logits over the vocabulary."""
-        return self.head(x_BTD)
+        logits = self.head(x_BTD)
+        softcap = self.config.logit_softcap
+        return torch.tanh(logits / softcap) * softcap if softcap else logits
 
     def _embed(self, ids_BT: Tensor, positions_BT: Tensor) -> Tensor:
         x_BTD = self.embed(ids_BT)
+        if self.config.scale_embeddings:
+            # The factor is rounded to the weights' dtype, as it was when Gemma was trained.
+            root = torch.tensor(math.sqrt(self.config.hidden_size), dtype=x_BTD.dtype)
+            x_BTD = x_BTD * root.item()
         if self.position_table is not None:
             x_BTD = x_BTD + self.position_table(positions_BT)
-        elif self.config.position == "sinusoidal":
-            (table,) = self._tables_here()
-            x_BTD = x_BTD + table[positions_BT].to(x_BTD.dtype)
+        elif self._sinusoids is not None:
+            self._sinusoids = self._sinusoids.to(self.device)
+            x_BTD = x_BTD + self._sinusoids[positions_BT].to(x_BTD.dtype)
         if self.config.dropout and self.training:
             x_BTD = F.dropout(x_BTD, self.config.dropout)
         return x_BTD
-
-    def _tables_here(self) -> tuple[Tensor, ...]:
-        """The fixed tables on the model's device, float32."""
-        if self._tables and self._tables[0].device != self.device:
-            self._tables = tuple(table.to(self.device) for table in self._tables)
-        return self._tables
 
     def _context(
         self,
@@ -189,25 +206,53 @@ class Decoder(nn.Module):
     ) -> Context:
         batch, length = ids_BT.shape
         steps = torch.arange(length, device=ids_BT.device)
-        mask = bias = None
+        total = length
         if rows is not None:
             positions_BT = rows.lengths_B[:, None] + steps
-            if length > 1 or batch > 1:
-                keys = torch.arange(rows.longest + length, device=ids_BT.device)
-                mask = (keys <= positions_BT[..., None]).unsqueeze(1)
-        elif segments_BT is not None:
-            same = segments_BT[:, :, None] == segments_BT[:, None, :]
-            hidden = ~(same & (steps[:, None] >= steps)).unsqueeze(1)
-            bias = torch.zeros(hidden.shape, dtype=self.dtype, device=ids_BT.device)
-            bias.masked_fill_(hidden, -torch.inf)
-        if positions_BT is None:
+            total += rows.longest
+        elif positions_BT is None:
             positions_BT = steps.expand(batch, length)
-        cos, sin = self._tables_here() if self.config.position == "rope" else (None, None)
+        else:
+            total = self._places(positions_BT)
+        sliding = None
+        if window := self.config.sliding_window:
+            sliding = self._masked(positions_BT, segments_BT, rows, total, window, None)
+        return self._masked(positions_BT, segments_BT, rows, total, 0, sliding)
+
+    def _masked(
+        self,
+        positions_BT: Tensor,
+        segments_BT: Tensor | None,
+        rows: Rows | None,
+        total: int,
+        window: int,
+        sliding: Context | None,
+    ) -> Context:
+        """The context of the layers with this window: who sees whom, and the rotations."""
+        bias = mask = cos = sin = None
+        first_key = 0
+        if rows is None:
+            bias = score_bias(positions_BT.shape[1], segments_BT, window, self.embed.weight)
+        else:
+            first_key = first_key_of(rows.lengths_B, window) if window else 0
+            mask = state_mask(positions_BT, total, window, first_key)
+        rope = self._local_rope if window else self._rope
+        if rope is not None:
+            cos, sin = rope.cover(total, self.device)
         return Context(
             positions_BT=positions_BT,
             cos_LJ=cos,
             sin_LJ=sin,
             bias_B1TT=bias,
             mask_B1TS=mask,
+            first_key=first_key,
             rows=rows,
+            sliding=sliding,
         )
+
+    def _places(self, positions_BT: Tensor) -> int:
+        """How many places given positions reach over, as far as tables have to grow for them."""
+        limit = self.config.max_seq_len
+        if self._rope is None or self._rope.length >= limit:
+            return limit
+        return int(positions_BT.max()) + 1  # waits for the device: for long contexts alone

@@ -1,4 +1,4 @@
-"""What each token does on its own between mixing steps: gated (SwiGLU) or plain feed-forward."""
+"""What each token does on its own between mixing steps: a gated or a plain feed-forward."""
 
 from __future__ import annotations
 
@@ -15,13 +15,23 @@ class SwiGLU(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
-        self.gate_proj = nn.Linear(width, inner, bias=config.bias)
-        self.up_proj = nn.Linear(width, inner, bias=config.bias)
-        self.down_proj = nn.Linear(inner, width, bias=config.bias)
+        bias = config.has_bias("feed_forward")
+        self.gate_proj = nn.Linear(width, inner, bias=bias)
+        self.up_proj = nn.Linear(width, inner, bias=bias)
+        self.down_proj = nn.Linear(inner, width, bias=bias)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """x_BTD -> y_BTD."""
         return self.down_proj(swiglu(self.gate_proj(x_BTD), self.up_proj(x_BTD)))
+
+
+class GeGLU(SwiGLU):
+    """down(gelu(gate(x)) * up(x)), arXiv 2002.05202, with the tanh approximation, as in Gemma."""
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """x_BTD -> y_BTD."""
+        gate = F.gelu(self.gate_proj(x_BTD), approximate="tanh")
+        return self.down_proj(gate * self.up_proj(x_BTD))
 
 
 class GELU(nn.Module):
@@ -30,8 +40,9 @@ class GELU(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
-        self.up_proj = nn.Linear(width, inner, bias=config.bias)
-        self.down_proj = nn.Linear(inner, width, bias=config.bias)
+        bias = config.has_bias("feed_forward")
+        self.up_proj = nn.Linear(width, inner, bias=bias)
+        self.down_proj = nn.Linear(inner, width, bias=bias)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """x_BTD -> y_BTD."""

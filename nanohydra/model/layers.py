@@ -1,8 +1,9 @@
-"""Norms and positions, and the context that a forward call shares among its layers."""
+"""Norms, and the context that a forward call shares among its layers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -13,22 +14,36 @@ from nanohydra.model.state import Rows
 
 
 class RMSNorm(nn.Module):
-    """Root mean square norm (arXiv 1910.07467) with a learned scale, computed in float32."""
+    """Root mean square norm (arXiv 1910.07467) with a learned scale, computed in float32.
 
-    def __init__(self, width: int, eps: float) -> None:
+    unit_offset: the scale is 1 + weight, as in Gemma.
+    """
+
+    def __init__(self, width: int, eps: float, *, unit_offset: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.eps = eps
+        self.offset = 1.0 if unit_offset else 0.0
+
+    @property
+    def arguments(self) -> tuple[Tensor, float, float]:
+        """Weight, epsilon and offset, for kernels that norm as part of more."""
+        return self.weight, self.eps, self.offset
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape (..., width)."""
-        return rms_norm(x, self.weight, self.eps)
+        return rms_norm(x, self.weight, self.eps, self.offset)
+
+
+def make_rms_norm(config: ModelConfig, width: int) -> RMSNorm:
+    """A root mean square norm in the configuration's manner."""
+    return RMSNorm(width, config.norm_eps, unit_offset=config.norm_unit_offset)
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
     """The norm over the residual width that the configuration asks for."""
     if config.norm == "rmsnorm":
-        return RMSNorm(config.hidden_size, config.norm_eps)
+        return make_rms_norm(config, config.hidden_size)
     return nn.LayerNorm(config.hidden_size, config.norm_eps)
 
 
@@ -40,7 +55,9 @@ class Context:
     cos_LJ, sin_LJ: rotary tables over all positions, None for other position kinds.
     bias_B1TT: added to the scores of a call without state, 0 or -inf; None means plain causal.
     mask_B1TS: with a state, True where a query may look at a key; None means everywhere.
+    first_key: with a state, the keys before it are left out; the mask begins with it.
     rows: which rows of the decoding state are extended; None when there is no state.
+    sliding: the same for layers with a sliding window; None if there are none.
     """
 
     positions_BT: Tensor
@@ -48,14 +65,23 @@ class Context:
     sin_LJ: Tensor | None = None
     bias_B1TT: Tensor | None = None
     mask_B1TS: Tensor | None = None
+    first_key: int = 0
     rows: Rows | None = None
+    sliding: Context | None = None
 
+    @cached_property
+    def unrotated(self) -> Context:
+        """The same for layers without rotary positions."""
+        return replace(self, cos_LJ=None, sin_LJ=None)
 
-def rope_tables(config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (max_seq_len, head_dim / 2) of rotary positions (arXiv 2104.09864)."""
-    half = torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim
-    angles = torch.outer(torch.arange(config.max_seq_len).double(), config.rope_theta**-half)
-    return angles.cos().float(), angles.sin().float()
+    @cached_property
+    def visible_B1TT(self) -> Tensor:
+        """Without a state, True where a query may look at a key."""
+        if self.bias_B1TT is not None:
+            return self.bias_B1TT == 0
+        length = self.positions_BT.shape[1]
+        ones = torch.ones(length, length, dtype=torch.bool, device=self.positions_BT.device)
+        return ones.tril()[None, None]
 
 
 def sinusoidal_table(length: int, width: int) -> Tensor:

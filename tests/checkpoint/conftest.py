@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nanohydra.model import Decoder, ModelConfig
+from nanohydra.model.config import RopeScaling
 from nanohydra.tokenizer import Tokenizer
 
 SMALL = {"vocab_size": 300, "hidden_size": 32, "num_layers": 3, "num_heads": 4, "max_seq_len": 40}
@@ -20,6 +21,29 @@ GPT2 = {
     "qk_norm": False,
     "bias": True,
 }
+LLAMA = {**QWEN3, "qk_norm": False}
+GEMMA = {
+    **QWEN3,
+    "num_kv_heads": 2,
+    "feed_forward": "geglu",
+    "norm_place": "both",
+    "norm_unit_offset": True,
+    "scale_embeddings": True,
+    "query_pre_attn_scalar": 12,
+    "logit_softcap": 20.0,
+    "sliding_window": 6,
+    "layer_types": ("sliding", "sliding", "full"),
+}
+LLAMA3 = RopeScaling(kind="llama3", factor=8.0, original_max_seq_len=16)
+YARN = RopeScaling(kind="yarn", factor=4.0, original_max_seq_len=10)
+LONG = RopeScaling(
+    kind="longrope",
+    factor=10.0,
+    original_max_seq_len=40,
+    short_factor=(1.0, 1.2, 1.5, 1.9),
+    long_factor=(2.0, 3.0, 4.0, 5.0),
+    max_position_embeddings=400,
+)
 CONFIGS = {
     "qwen3": ("qwen3", QWEN3),
     "qwen3 untied": ("qwen3", {**QWEN3, "tie_embeddings": False, "dropout": 0.1}),
@@ -33,10 +57,49 @@ CONFIGS = {
     "gpt2": ("gpt2", GPT2),
     "gpt2 untied": ("gpt2", {**GPT2, "tie_embeddings": False, "dropout": 0.2}),
     "gpt2 inner": ("gpt2", {**GPT2, "intermediate_size": 48}),
+    "qwen3 windows": ("qwen3", {**QWEN3, "layer_types": ("full", "sliding"), "sliding_window": 7}),
+    "qwen3 biases": ("qwen3", {**QWEN3, "bias_on": ("qkv", "output"), "rope_scaling": YARN}),
+    "llama": ("llama", {**LLAMA, "num_kv_heads": 2, "tie_embeddings": False}),
+    "llama biases": ("llama", {**LLAMA, "bias": True, "head_dim": 12, "rope_scaling": LLAMA3}),
+    "llama linear": ("llama", {**LLAMA, "rope_scaling": RopeScaling(kind="linear", factor=2.5)}),
+    "mistral": ("mistral", {**LLAMA, "layer_types": ("sliding",), "sliding_window": 5}),
+    "mistral no window": ("mistral", {**LLAMA, "family": "mistral", "head_dim": 16}),
+    "qwen2": ("qwen2", {**LLAMA, "bias_on": ("qkv",), "num_kv_heads": 1}),
+    "smollm3": ("smollm3", {**LLAMA, "layer_types": ("full", "nope"), "num_kv_heads": 2}),
+    "smollm3 untied": (
+        "smollm3",
+        {**LLAMA, "layer_types": ("nope", "full"), "bias": True, "tie_embeddings": False},
+    ),
+    "gemma2": ("gemma2", {**GEMMA, "qk_norm": False, "attention_softcap": 10.0}),
+    "gemma2 no caps": ("gemma2", {**GEMMA, "qk_norm": False, "logit_softcap": 0.0}),
+    "gemma3": ("gemma3_text", {**GEMMA, "rope_local_theta": 100.0, "head_dim": 12}),
+    "gemma3 scaled": (
+        "gemma3_text",
+        {
+            **GEMMA,
+            "rope_local_theta": 1e4,
+            "rope_theta": 1e6,
+            "rope_scaling": RopeScaling(kind="linear", factor=8.0),
+            "logit_softcap": 0.0,
+            "bias_on": ("qkv", "output"),
+        },
+    ),
+    "phi3": ("phi3", {**LLAMA, "family": "phi3", "num_kv_heads": 2}),
+    "phi3 partial": ("phi3", {**LLAMA, "rotary_dim": 6, "tie_embeddings": False}),
+    "phi3 long": ("phi3", {**LLAMA, "rope_scaling": LONG, "intermediate_size": 50}),
+    "phi3 window": (
+        "phi3",
+        {**LLAMA, "family": "phi3", "layer_types": ("sliding",), "sliding_window": 5},
+    ),
+    "olmo2": ("olmo2", {**QWEN3, "norm_place": "post", "qk_norm_span": "all", "num_kv_heads": 2}),
+    "olmo2 untied": (
+        "olmo2",
+        {**QWEN3, "norm_place": "post", "qk_norm_span": "all", "tie_embeddings": False},
+    ),
     "relu2": ("nanohydra", {**QWEN3, "feed_forward": "relu2"}),
     "no biases": ("nanohydra", {**GPT2, "bias": False}),
     "sinusoidal": ("nanohydra", {**GPT2, "position": "sinusoidal", "tie_embeddings": False}),
-    "no qk norm": ("nanohydra", {**QWEN3, "qk_norm": False}),
+    "scaled": ("nanohydra", {**QWEN3, "scale_embeddings": True, "layer_types": ("full", "nope")}),
     "only conv": ("nanohydra", {**QWEN3, "layer_types": ("conv",)}),
     "lfm2 wide heads": ("nanohydra", {**LFM2, "head_dim": 16}),
 }

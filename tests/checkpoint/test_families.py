@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -11,54 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nanohydra.checkpoint import FAMILIES, family_of, load, load_model, save
+from nanohydra.checkpoint.families.choice import read_config
 from nanohydra.core.errors import UserError
 from nanohydra.model import Decoder, ModelConfig
 from nanohydra.tokenizer import Tokenizer
+from tests.checkpoint.foreign import FOREIGN, GPT2, LFM2, QWEN3, make_foreign
 
 transformers = pytest.importorskip("transformers")
-
-TINY = {"vocab_size": 120, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
-QWEN3 = {
-    **TINY,
-    "hidden_size": 32,
-    "intermediate_size": 44,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "max_position_embeddings": 64,
-}
-LFM2 = {key: value for key, value in QWEN3.items() if key != "head_dim"} | {"num_hidden_layers": 4}
-GPT2 = {**TINY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
-FOREIGN = {
-    "qwen3 tied": ("Qwen3", {**QWEN3, "tie_word_embeddings": True}),
-    "qwen3 untied": ("Qwen3", {**QWEN3, "rms_norm_eps": 1e-5}),
-    "lfm2": ("Lfm2", {**LFM2, "full_attn_idxs": [1, 3], "block_auto_adjust_ff_dim": False}),
-    "lfm2 adjusted": ("Lfm2", {**LFM2, "block_multiple_of": 8, "full_attn_idxs": [2]}),
-    "lfm2 untied": (
-        "Lfm2",
-        {
-            **LFM2,
-            "tie_word_embeddings": False,
-            "conv_L_cache": 5,
-            "layer_types": ["conv", "full_attention", "conv", "conv"],
-        },
-    ),
-    "gpt2": ("GPT2", GPT2),
-    "gpt2 untied": ("GPT2", {**GPT2, "tie_word_embeddings": False, "n_inner": 40}),
-}
-
-
-def make_foreign(name: str, fields: dict[str, Any]) -> Any:
-    """A random model of transformers, every parameter of which matters."""
-    config = getattr(transformers, f"{name}Config")(**fields)
-    model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(noise * 0.15 + (1.0 if parameter.ndim == 1 else 0.0))
-    return model
 
 
 @pytest.fixture(params=FOREIGN)
@@ -94,11 +54,13 @@ def test_our_folder_in_transformers(
 def test_generation_in_transformers_equals_ours(
     standard: tuple[str, Decoder], tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    _, model = standard
+    name, model = standard
     save(tmp_path / "m", model, tokenizer, manifest={})
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "m")
     words = transformers.AutoTokenizer.from_pretrained(tmp_path / "m")
     text = "the cat <mat> 12, don't Žluť e\u0301"
+    if name == "qwen2":  # for which transformers puts its own normalisation into any tokenizer
+        text = unicodedata.normalize("NFC", text)
     ids = tokenizer.encode(text)
     assert words(text)["input_ids"] == ids
     prompt = torch.tensor([ids])
@@ -113,6 +75,21 @@ def test_their_folder_here(foreign: Any, tmp_path: Path) -> None:
     model = load_model(tmp_path / "m")
     assert_equal_logits(model, foreign)
     assert family_of(model.config).model_type == foreign.config.model_type
+
+
+def test_greedy_decoding_with_a_state_equals_theirs(foreign: Any, tmp_path: Path) -> None:
+    foreign.save_pretrained(tmp_path / "m")
+    model = load_model(tmp_path / "m")
+    prompts = torch.randint(3, 120, (2, 9), generator=torch.Generator().manual_seed(7))
+    settings = {"do_sample": False, "max_new_tokens": 12, "eos_token_id": None}
+    expected = foreign.generate(prompts, attention_mask=torch.ones_like(prompts), **settings)
+    state = model.init_state(2, 24)
+    with torch.no_grad():
+        ids = model(prompts, state=state)[:, -1:].argmax(-1)
+        written = [prompts, ids]
+        for _ in range(11):
+            written.append(model(written[-1], state=state)[:, -1:].argmax(-1))
+    assert torch.equal(torch.cat(written, 1), expected)
 
 
 def test_there_and_back(foreign: Any, tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -150,12 +127,18 @@ def test_the_first_gpt2_files(tmp_path: Path) -> None:
 def test_old_and_new_spelling_of_rotary_positions(standard: tuple[str, Decoder]) -> None:
     name, model = standard
     family = FAMILIES.load(name)()
-    hf = json.loads(json.dumps(family.to_hf(model.config)))
-    assert family.from_hf(hf) == model.config
-    if "rope_theta" in hf:
-        theta = hf.pop("rope_theta")
-        hf["rope_parameters"] = {"rope_type": "default", "rope_theta": theta}
-        assert family.from_hf(hf) == model.config
+    hf = json.loads(json.dumps({"model_type": name, **family.to_hf(model.config)}))
+    assert read_config(hf)[1] == model.config
+    if "rope_theta" not in hf:
+        return
+    rope = {"rope_type": "default", "rope_theta": hf.pop("rope_theta")}
+    rope |= hf.pop("rope_scaling", {})
+    rope |= {key: hf.pop(key) for key in ("partial_rotary_factor",) if key in hf}
+    hf["rope_parameters"] = rope
+    if local := hf.pop("rope_local_base_freq", None):
+        sliding = {"rope_type": "default", "rope_theta": local}
+        hf["rope_parameters"] = {"full_attention": rope, "sliding_attention": sliding}
+    assert read_config(hf)[1] == model.config
 
 
 def test_a_tied_head_in_the_file_is_left_aside(

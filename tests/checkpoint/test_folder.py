@@ -168,7 +168,7 @@ def edit_config(folder: Path, **fields: object) -> None:
     ("fields", "message"),
     [
         ({"model_type": "qwen33"}, r"unknown architecture 'qwen33'; did you mean 'qwen3'\?"),
-        ({"model_type": "mamba"}, r"'mamba'.*qwen3, lfm2, gpt2, nanohydra"),
+        ({"model_type": "mamba"}, r"'mamba'.*qwen3, lfm2, gpt2, llama, .*nanohydra"),
         ({"model_type": None}, r"unknown architecture None"),
         ({"hidden_size": 48}, r"model\.safetensors.*'embed\.weight' has shape \(300, 32\)"),
         ({"num_hidden_layers": 4}, r"'model\.layers\.3\.input_layernorm\.weight' is missing"),
@@ -176,10 +176,17 @@ def edit_config(folder: Path, **fields: object) -> None:
         ({"hidden_size": "wide"}, r"config\.json: 'hidden_size' must be a whole number"),
         ({"rms_norm_eps": "x"}, r"'rms_norm_eps' must be a number, not 'x'"),
         ({"tie_word_embeddings": 3}, r"'tie_word_embeddings' must be true or false, not 3"),
-        ({"use_sliding_window": True}, r"'use_sliding_window' is True, which is not supported"),
+        ({"quantization_config": {"bits": 4}}, r"'quantization_config' is .*leaving it out"),
         ({"hidden_act": "gelu"}, r"'hidden_act' is 'gelu'.*supported: 'silu'"),
-        ({"rope_scaling": {"type": "yarn", "factor": 4}}, r"rotary scaling 'yarn'"),
-        ({"layer_types": ["sliding_attention"]}, r"layer type 'sliding_attention'"),
+        ({"rope_scaling": {"type": "longrope"}}, r"rotary scaling 'longrope' is not supported"),
+        ({"rope_scaling": {"type": "linear", "fctor": 4}}, r"'fctor' is 4, which rotary scaling"),
+        (
+            {"rope_scaling": {"type": "linear"}},
+            r"config\.json: rope_scaling needs a factor above 0",
+        ),
+        ({"partial_rotary_factor": 0.5}, r"'partial_rotary_factor' is 0\.5; supported: 1"),
+        ({"layer_types": ["sliding_attention"]}, r"'use_sliding_window' is off"),
+        ({"layer_types": ["chunked_attention"]}, r"layer type 'chunked_attention'"),
         ({"vocab_size": 0}, r"config\.json: model\.vocab_size must be at least 1"),
     ],
 )
@@ -193,7 +200,12 @@ def test_a_wrong_native_config_is_explained(tokenizer: Tokenizer, tmp_path: Path
     from nanohydra.model import ModelConfig
 
     config = ModelConfig(
-        vocab_size=300, hidden_size=16, num_layers=1, num_heads=1, num_kv_heads=1, qk_norm=False
+        vocab_size=300,
+        hidden_size=16,
+        num_layers=1,
+        num_heads=1,
+        num_kv_heads=1,
+        feed_forward="relu2",
     )
     save(tmp_path / "m", Decoder(config), tokenizer, manifest={})
     text = (tmp_path / "m" / "config.json").read_text()

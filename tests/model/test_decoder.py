@@ -21,7 +21,20 @@ STYLES = {
     "sinusoidal": {"position": "sinusoidal", "qk_norm": False},
     "relu2": {"feed_forward": "relu2", "tie_embeddings": False},
     "multi-query": {"num_kv_heads": 1, "head_dim": 6},
+    "gemma": {
+        "feed_forward": "geglu",
+        "norm_place": "both",
+        "norm_unit_offset": True,
+        "query_pre_attn_scalar": 5.0,
+        "attention_softcap": 2.0,
+        "logit_softcap": 3.0,
+        "rope_local_theta": 50.0,
+        "scale_embeddings": True,
+    },
+    "olmo2": {"norm_place": "post", "qk_norm_span": "all", "bias_on": ("qkv",), "head_dim": 10},
+    "partial": {"qk_norm": False, "rotary_dim": 4, "bias_on": ("output", "feed_forward")},
 }
+WINDOW = 5  # shorter than every text below
 LAYERS = {**{name: (name,) for name in MIXERS}, "hybrid": tuple(sorted(MIXERS))}
 
 
@@ -30,7 +43,8 @@ def build(layer_types: tuple[str, ...] = ("full",), **changes: object) -> Decode
     shape = {"vocab_size": 50, "hidden_size": 32, "num_layers": 3, "max_seq_len": 40}
     heads = {"num_heads": 4, "num_kv_heads": 2}
     torch.manual_seed(0)
-    settings: dict[str, Any] = {**shape, **heads, **changes, "layer_types": layer_types}
+    window = {"sliding_window": WINDOW} if "sliding" in layer_types else {}
+    settings: dict[str, Any] = {**shape, **heads, **window, **changes, "layer_types": layer_types}
     model = Decoder(ModelConfig(**settings))
     with torch.no_grad():
         for parameter in model.parameters():
@@ -91,6 +105,43 @@ def test_rows_of_different_lengths_decode_together(model: Decoder) -> None:
     for row, length in enumerate((3, 9, 6)):
         alone = model(x[row : row + 1, : length + 1])[:, -1]
         torch.testing.assert_close(together[row], alone, atol=2e-5, rtol=1e-4)
+        step = model(
+            x[row : row + 1, length + 1 : length + 2], state=state, rows=torch.tensor([row])
+        )
+        whole = model(torch.cat([x[row : row + 1, : length + 2]], 1))[:, -1:]
+        torch.testing.assert_close(step, whole, atol=2e-5, rtol=1e-4)
+
+
+def test_a_window_hides_what_lies_before_it() -> None:
+    model = build(("sliding",), num_layers=1)
+    a = ids(1, 12)
+    b = a.clone()
+    b[:, 3] = (b[:, 3] + 1) % 50
+    same = (model(a) == model(b)).all(-1)[0].tolist()
+    assert same == [True] * 3 + [False] * WINDOW + [True] * 4
+
+
+def test_a_long_window_changes_nothing() -> None:
+    full = build(("full",))
+    wide = build(("sliding",), sliding_window=12)
+    x = ids(2, 12)
+    torch.testing.assert_close(full(x), wide(x))
+
+
+def test_tables_grow_with_the_positions(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = ids(1, 30)
+    expected = build(rope_local_theta=50.0, sliding_window=4, layer_types=("full", "sliding"))(x)
+    monkeypatch.setattr("nanohydra.model.rope.FIRST_LENGTH", 3)
+    fields = {"rope_local_theta": 50.0, "sliding_window": 4}
+    for given in ({}, {"positions_BT": torch.arange(30)[None]}):
+        model = build(("full", "sliding"), **fields)
+        torch.testing.assert_close(model(x, **given), expected)
+    model = build(("full", "sliding"), **fields)
+    state = model.init_state(1, 40)
+    steps = [model(x[:, t : t + 1], state=state) for t in range(30)]
+    torch.testing.assert_close(torch.cat(steps, 1), expected, atol=2e-5, rtol=1e-4)
+    with pytest.raises(AssertionError, match="more places"):
+        build(layer_types=("full",))(ids(1, 41))
 
 
 def test_packed_equals_separate(model: Decoder) -> None:

@@ -1,6 +1,6 @@
 """What a family has to say: whether it fits, its config.json, its tensors, in both directions.
 
-A new family is one file like qwen3.py and one line in `FAMILIES`; its tests then run by
+A new family is one file like olmo2.py and one line in `FAMILIES`; its tests then run by
 themselves. Knows nothing of files: tensors and mappings in, tensors and mappings out.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -33,6 +33,11 @@ TRANSPOSED = Layout(lambda ours: ours[0].t(), lambda theirs: [theirs.t()])
 CONVOLUTION = Layout(lambda ours: ours[0].t().unsqueeze(1), lambda theirs: [theirs[:, 0].t()])
 FUSED_QKV = Layout(lambda ours: torch.cat(list(ours)).t(), lambda theirs: theirs.t().chunk(3))
 FUSED_QKV_BIAS = Layout(lambda ours: torch.cat(list(ours)), lambda theirs: theirs.chunk(3))
+
+
+def fused(*sizes: int) -> Layout:
+    """Matrices of so many rows on top of each other."""
+    return Layout(lambda ours: torch.cat(list(ours)), lambda theirs: torch.split(theirs, sizes))
 
 
 @dataclass(frozen=True)
@@ -161,31 +166,53 @@ class Reader:
         """Raise UserError unless the value is absent, null or among those accepted."""
         value = self.hf.get(key)
         if value is not None and value not in accepted:
-            known = ", ".join(repr(item) for item in accepted)
+            known = ", ".join(repr(item) for item in accepted) or "leaving it out"
             raise UserError(f"{key!r} is {value!r}, which is not supported; supported: {known}")
 
-    def rope_theta(self, default: float) -> float:
-        """The base of plain rotary positions, in the old or the new spelling."""
-        rope: dict[str, Any] = {}
-        for key in ("rope_scaling", "rope_parameters"):
-            rope |= self.hf.get(key) or {}
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind != "default":
-            raise UserError(f"rotary scaling {kind!r} is not supported; supported: 'default'")
-        return Reader(rope).number("rope_theta", self.number("rope_theta", default))
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """A list of numbers."""
+        value = self.hf.get(key)
+        if not isinstance(value, list | tuple) or not all(
+            isinstance(item, int | float) and not isinstance(item, bool) for item in value
+        ):
+            raise UserError(f"{key!r} must be a list of numbers, not {value!r}")
+        return tuple(float(item) for item in value)
 
-    def layer_types(self, names: Mapping[str, str]) -> tuple[str, ...]:
-        """The list of layers in our names; absent means attention everywhere."""
-        given = self.hf.get("layer_types") or ["full_attention"]
+    def window(self, default: int | None) -> int:
+        """The sliding window, 0 for none: here null says so, and absent means the default."""
+        if "sliding_window" in self.hf and self.hf["sliding_window"] is None:
+            return 0
+        return self.integer("sliding_window", default or 0)
+
+    def layer_types(self, names: Mapping[str, str], *default: str) -> tuple[str, ...]:
+        """The list of layers in our names; `default`, in theirs, if it is absent."""
+        given = self.hf.get("layer_types") or default or ("full_attention",)
         for theirs in given:
             if theirs not in names:
                 raise UserError(
                     f"layer type {theirs!r} is not supported; supported: {', '.join(names)}"
                 )
+        layers = self.integer("num_hidden_layers")
+        if len(given) not in (1, layers):
+            raise UserError(f"'layer_types' has {len(given)} entries for {layers} layers")
         return tuple(names[theirs] for theirs in given)
 
 
-def is_like(config: ModelConfig, **fields: Any) -> bool:
-    """Whether the configuration has these values."""
-    values = dataclasses.asdict(config)
-    return all(values[name] == value for name, value in fields.items())
+# Which fields of ModelConfig are sizes and the like, that every family may choose.
+SIZES = (
+    *("vocab_size", "hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim"),
+    *("intermediate_size", "max_seq_len", "norm_eps", "rope_theta", "tie_embeddings"),
+    *("dropout", "conv_kernel", "layer_types", "sliding_window", "family"),
+)
+
+
+def is_plain(config: ModelConfig, free: Collection[str] = (), **options: Any) -> bool:
+    """Whether all options have these values, or else their defaults, apart from free ones.
+
+    So an option that ModelConfig gains fits no family before the family names it.
+    """
+    return all(
+        getattr(config, field.name) == options.get(field.name, field.default)
+        for field in dataclasses.fields(config)
+        if field.name not in SIZES and field.name not in free
+    )

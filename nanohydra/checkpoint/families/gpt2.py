@@ -15,7 +15,7 @@ from nanohydra.checkpoint.families.base import (
     Entry,
     Family,
     Reader,
-    is_like,
+    is_plain,
 )
 from nanohydra.model.config import ModelConfig
 
@@ -33,7 +33,7 @@ class GPT2(Family):
             set(config.layer_types) == {"full"}
             and config.num_heads == config.num_kv_heads
             and config.num_heads * config.head_dim == config.hidden_size
-            and is_like(
+            and is_plain(
                 config,
                 feed_forward="gelu",
                 norm="layernorm",

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nanohydra.checkpoint.families.base import CONVOLUTION, Entry, Family, Reader, is_like
-from nanohydra.core.errors import UserError
+from nanohydra.checkpoint.families.base import CONVOLUTION, Entry, Family, Reader, is_plain
+from nanohydra.checkpoint.families.rope import read_rope
 from nanohydra.model.config import ModelConfig, round_up
 
 LAYER_TYPES = {"full_attention": "full", "conv": "conv"}
@@ -28,14 +28,7 @@ class Lfm2(Family):
         return (
             set(config.layer_types) == {"full", "conv"}
             and config.num_heads * config.head_dim == config.hidden_size
-            and is_like(
-                config,
-                feed_forward="swiglu",
-                norm="rmsnorm",
-                position="rope",
-                qk_norm=True,
-                bias=False,
-            )
+            and is_plain(config)
         )
 
     def to_hf(self, config: ModelConfig) -> dict[str, Any]:
@@ -77,8 +70,6 @@ class Lfm2(Family):
         if not hf.get("layer_types") and hf.get("full_attn_idxs") is not None:
             full = set(hf["full_attn_idxs"])
             layer_types = tuple("full" if i in full else "conv" for i in range(layers))
-        if len(layer_types) not in (1, layers):
-            raise UserError(f"'layer_types' has {len(layer_types)} entries for {layers} layers")
         return ModelConfig(
             vocab_size=read.integer("vocab_size"),
             hidden_size=read.integer("hidden_size"),
@@ -90,7 +81,7 @@ class Lfm2(Family):
             conv_kernel=read.integer("conv_L_cache", 3),
             max_seq_len=read.integer("max_position_embeddings"),
             norm_eps=read.number("norm_eps", 1e-5),
-            rope_theta=read.rope_theta(1_000_000.0),
+            rope_theta=read_rope(hf, 1_000_000.0, kinds=("default",)).theta,
             tie_embeddings=read.flag("tie_embedding", read.flag("tie_word_embeddings", True)),
             dropout=read.number("dropout", 0.0),
         )
