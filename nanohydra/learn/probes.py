@@ -147,7 +147,12 @@ def losses(model: Decoder, samples: Sequence[Sample]) -> tuple[list[float], list
         batch = pack([[samples[number]] for number in group]).batch
         x_BTD = model.hidden(batch.ids_BT.to(model.device))
         for row, number in enumerate(group):
-            loss, count = linear_cross_entropy(x_BTD[row], model.head.weight, batch.labels_BT[row])
+            loss, count = linear_cross_entropy(
+                x_BTD[row],
+                model.head.weight,
+                batch.labels_BT[row],
+                softcap=model.config.logit_softcap,
+            )
             nats[number], tokens[number] = float(loss), count
     return nats, tokens
 

@@ -197,6 +197,7 @@ class _Run:
             x_BTD.flatten(0, 1),
             self.model.head.weight,
             rows.batch.labels_BT.flatten(),
+            softcap=self.model.config.logit_softcap,
             reduction="mean",
         )
         self.metrics["loss"] = float(loss.detach())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
-from nanohydra.model.config import ModelConfig
+from nanohydra.model.config import GATED, ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,30 +63,28 @@ class Counts:
 
 def count(config: ModelConfig, length: int) -> Counts:
     """Count a model's sizes; `length` is the context that attention looks over."""
-    width, head = config.hidden_size, config.head_dim
-    queries, keys = config.num_heads * head, config.num_kv_heads * head
+    width = config.hidden_size
     norm = width if config.norm == "rmsnorm" else 2 * width
     matrices = 0
     vectors = norm  # the final norm
     attended = per_token = fixed = 0
     for kind in config.layer_types:
-        if kind == "full":
-            matrices += width * (2 * queries + 2 * keys)
-            vectors += (2 * head if config.qk_norm else 0) + (
-                queries + 2 * keys + width if config.bias else 0
-            )
-            attended += 4 * queries * length // 2  # scores and mixing, half of them masked
-            per_token += 2 * keys * 2
-        elif kind == "conv":
+        if kind == "conv":
             matrices += 4 * width * width
             vectors += config.conv_kernel * width + (4 * width if config.bias else 0)
             fixed += (config.conv_kernel - 1) * width * 2
+        elif kind in ("full", "sliding", "nope"):
+            queries, keys = (n * config.head_dim for n in (config.num_heads, config.num_kv_heads))
+            matrices += width * (2 * queries + 2 * keys)
+            vectors += attention_vectors(config)
+            attended += round(4 * queries * seen(config, kind, length))
+            per_token += 2 * keys * 2
         else:
             raise AssertionError(f"no count for layer type {kind!r}")
-        num_in = 2 if config.feed_forward == "swiglu" else 1
+        num_in = 2 if config.feed_forward in GATED else 1
         matrices += (num_in + 1) * width * config.intermediate_size
-        vectors += 2 * norm
-        if config.bias:
+        vectors += (4 if config.norm_place == "both" else 2) * norm
+        if config.has_bias("feed_forward"):
             vectors += num_in * config.intermediate_size + width
     table = config.vocab_size * width
     embeddings = table + (config.max_seq_len * width if config.position == "learned" else 0)
@@ -98,6 +96,25 @@ def count(config: ModelConfig, length: int) -> Counts:
         state_bytes_per_token=per_token,
         state_bytes_fixed=fixed,
     )
+
+
+def attention_vectors(config: ModelConfig) -> int:
+    """Numbers in the norms and biases of one attention layer."""
+    head, width = config.head_dim, config.hidden_size
+    queries, keys = config.num_heads * head, config.num_kv_heads * head
+    total = queries + 2 * keys if config.has_bias("qkv") else 0
+    total += width if config.has_bias("output") else 0
+    if config.qk_norm:
+        total += 2 * head if config.qk_norm_span == "head" else queries + keys
+    return total
+
+
+def seen(config: ModelConfig, kind: str, length: int) -> float:
+    """How many places a token sees on average in a text of so many: half, or up to a window."""
+    window = config.sliding_window if kind == "sliding" else length
+    if window >= length:
+        return length / 2
+    return window * (1 - window / (2 * length))
 
 
 def training_bytes(config: ModelConfig, tokens_per_pass: int) -> int:

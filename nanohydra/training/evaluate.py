@@ -41,7 +41,12 @@ def validation_loss(
                 micro.ids_BT, positions_BT=micro.positions_BT, segments_BT=micro.segments_BT
             )
             labels_N = micro.labels_BT.flatten()
-            loss, num = linear_cross_entropy(x_BTD.flatten(0, 1), decoder.head.weight, labels_N)
+            loss, num = linear_cross_entropy(
+                x_BTD.flatten(0, 1),
+                decoder.head.weight,
+                labels_N,
+                softcap=decoder.config.logit_softcap,
+            )
             nats += float(loss)
             num_targets += num
             if lengths is not None:

@@ -232,8 +232,12 @@ class _Run:
             x_BTD = self.hidden(
                 micro.ids_BT, positions_BT=micro.positions_BT, segments_BT=micro.segments_BT
             )
+            model = cast(Any, self.model)
             loss, _ = linear_cross_entropy(
-                x_BTD.flatten(0, 1), cast(Any, self.model).head.weight, micro.labels_BT.flatten()
+                x_BTD.flatten(0, 1),
+                model.head.weight,
+                micro.labels_BT.flatten(),
+                softcap=model.config.logit_softcap,
             )
             loss = loss * scale
             loss.backward()  # type: ignore[no-untyped-call]

@@ -34,6 +34,18 @@ def test_equals_reference(chunk: int, ignored: float, reduction: str, either_ker
     )
 
 
+@pytest.mark.parametrize("chunk", [7, 1000])
+def test_a_soft_cap_equals_the_reference(chunk: int, either_kernel: str) -> None:
+    x, weight, labels = inputs(torch.float32, ignored=0.3)
+    expected, _ = linear_cross_entropy_reference(x, weight, labels, softcap=1.5)
+    loss, _ = linear_cross_entropy(x, weight, labels, chunk=chunk, softcap=1.5)
+    assert loss < linear_cross_entropy(x, weight, labels)[0]  # of logits that were far larger
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(loss, (x, weight)), torch.autograd.grad(expected, (x, weight))
+    )
+
+
 def test_bfloat16_is_close_to_float32(either_kernel: str) -> None:
     x, weight, labels = inputs(torch.bfloat16, ignored=0.3)
     loss, _ = linear_cross_entropy(x, weight, labels, chunk=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -37,6 +38,16 @@ OPERATIONS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], tuple[
         lambda x, w: F.rms_norm(x, w.shape, w, 1e-5),
         (24,),
     ),
+    "rms_norm with an offset": (
+        lambda x, w: rms_norm(x, w, 1e-5, 1.0),
+        lambda x, w: F.rms_norm(x, w.shape, w + 1.0, 1e-5),
+        (24,),
+    ),
+    "norm_rope with an offset": (
+        lambda x, w: rotated(x, w, partial(norm_rope, offset=1.0)),
+        lambda x, w: rotated(x, w + 1.0, norm_rope_reference),
+        (24,),
+    ),
     "swiglu": (swiglu, lambda x, u: F.silu(x) * u, (2, 9, 72)),
     "relu_squared": (relu_squared, lambda x: F.relu(x).square(), ()),
     "norm_rope": (
@@ -62,7 +73,7 @@ OPERATIONS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], tuple[
 def test_equals_the_operators(name: str, dtype: torch.dtype, either_kernel: str) -> None:
     ours, theirs, second = OPERATIONS[name]
     generator = torch.Generator().manual_seed(2)
-    width = second[0] if len(second) == 1 and name == "rms_norm" else 72
+    width = second[0] if len(second) == 1 and name.startswith("rms_norm") else 72
     shapes = [(2, 9, width), second] if second else [(2, 9, width)]
     rounded = [(torch.randn(s, generator=generator) * 3).to(dtype).float() for s in shapes]
     mine = [t.clone().to(dtype).requires_grad_() for t in rounded]
@@ -83,10 +94,10 @@ def test_equals_the_operators(name: str, dtype: torch.dtype, either_kernel: str)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("size", [1.0, 8.0])
+@pytest.mark.parametrize("mask", ["causal", "packed", "one for all rows"])
+@pytest.mark.parametrize(("size", "scale"), [(1.0, None), (8.0, None), (1.0, 0.4)])
 def test_attention_equals_scaled_dot_product(
-    groups: int, packed: bool, size: float, either_kernel: str
+    groups: int, mask: str, size: float, scale: float | None, either_kernel: str
 ) -> None:
     generator = torch.Generator().manual_seed(3)
     shapes = [(3, 40, heads, 16) for heads in (4, groups, groups)]
@@ -95,14 +106,17 @@ def test_attention_equals_scaled_dot_product(
         for s in shapes
     ]
     bias = None
-    if packed:
-        segments = torch.arange(40).expand(3, 40) // torch.tensor([[7], [13], [50]])
+    if mask != "causal":
+        sizes = [[7], [13], [50]] if mask == "packed" else [[9]]
+        segments = torch.arange(40).expand(len(sizes), 40) // torch.tensor(sizes)
         allowed = (segments[:, :, None] == segments[:, None]).tril().unsqueeze(1)
-        bias = torch.zeros(3, 1, 40, 40).masked_fill(~allowed, -torch.inf)
+        bias = torch.zeros(len(sizes), 1, 40, 40).masked_fill(~allowed, -torch.inf)
     exact = [t.detach().float().requires_grad_() for t in mine]
     keys, values = (t.repeat_interleave(4 // groups, 1) for t in exact[1:])
-    expected = F.scaled_dot_product_attention(exact[0], keys, values, bias, is_causal=bias is None)
-    y = causal_attention(*mine, None if bias is None else bias.bfloat16())
+    expected = F.scaled_dot_product_attention(
+        exact[0], keys, values, bias, is_causal=bias is None, scale=scale
+    )
+    y = causal_attention(*mine, None if bias is None else bias.bfloat16(), scale)
     grad = torch.randn(expected.shape, generator=generator).bfloat16()
     pairs = [(y, expected)]
     pairs += zip(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from nanohydra.core.errors import UserError
 from nanohydra.model import Decoder, ModelConfig
+from nanohydra.model.config import RopeScaling
 from nanohydra.model.plan import count, find_device, training_bytes, training_seconds
 
 SMALL = {"vocab_size": 60, "hidden_size": 32, "num_layers": 3, "num_heads": 4, "num_kv_heads": 2}
+
+LONG = RopeScaling(kind="longrope", original_max_seq_len=30, short_factor=(1.0, 1.5, 2.0))
 
 
 @pytest.mark.parametrize(
@@ -22,11 +27,59 @@ SMALL = {"vocab_size": 60, "hidden_size": 32, "num_layers": 3, "num_heads": 4, "
         ({"layer_types": ("ful",)}, "did you mean 'full'"),
         ({"feed_forward": "swiglue"}, "did you mean 'swiglu'"),
         ({"dropout": 1.0}, "dropout"),
+        ({"layer_types": ("sliding",)}, r"sliding_window \(0\) must be above 0"),
+        ({"sliding_window": 4}, r"sliding_window \(4\) must be above 0 if .* and 0 otherwise"),
+        ({"bias_on": ("q",)}, "bias_on must name some of qkv, output, feed_forward"),
+        ({"bias": True, "bias_on": ("qkv",)}, "nothing where model.bias is on"),
+        ({"rotary_dim": 16}, r"rotary_dim must be from 0 to head_dim \(8\), not 16"),
+        ({"rotary_dim": 3}, "rotary_dim must be even for rope, not 3"),
+        ({"logit_softcap": -1.0}, "logit_softcap must not be below 0, but is -1.0"),
+        ({"norm": "layernorm", "norm_unit_offset": True}, "norm_unit_offset needs"),
+        ({"rope_scaling": LONG, "max_seq_len": 30}, "short_factor must have 4 numbers.* not 3"),
+        ({"rope_scaling": LONG, "rotary_dim": 6}, r"max_seq_len \(2048\) must not exceed"),
     ],
 )
 def test_impossible_shapes_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         ModelConfig(**{**SMALL, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "linear", "factor": 0.0}, "factor above 0 .* not 0.0"),
+        ({"kind": "yarn", "factor": 2.0}, "'yarn' needs original_max_seq_len"),
+        (
+            {"kind": "llama3", "original_max_seq_len": 8, "low_freq_factor": 4.0},
+            "high_freq_factor > low_freq_factor > 0",
+        ),
+    ],
+)
+def test_impossible_scalings_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        RopeScaling(**fields)
+
+
+def test_one_shape_has_one_spelling() -> None:
+    plain = ModelConfig(**SMALL)  # type: ignore[arg-type]
+    assert ModelConfig(**SMALL, rotary_dim=8, query_pre_attn_scalar=8) == plain  # type: ignore[arg-type]
+    parts = ("output", "feed_forward", "qkv")
+    biased = ModelConfig(**SMALL, bias_on=parts)  # type: ignore[arg-type]
+    assert biased == ModelConfig(**SMALL, bias=True)  # type: ignore[arg-type]
+
+
+def test_a_window_bounds_what_attention_costs() -> None:
+    full = count(ModelConfig(**SMALL), 1000)  # type: ignore[arg-type]
+    fields = {**SMALL, "layer_types": ("sliding",)}
+    costs = [
+        count(ModelConfig(**fields, sliding_window=window), 1000).flops_per_token  # type: ignore[arg-type]
+        for window in (10, 500, 1000, 2000)
+    ]
+    assert costs[0] < costs[1] < costs[2] == costs[3] == full.flops_per_token
+    # By hand: the first 10 of 1000 tokens see 1 to 10 places, about 5, the others 10.
+    queries, places = 3 * 4 * 8, 10 - 10 * 10 / 2000
+    base = count(ModelConfig(**SMALL), 0).flops_per_token  # type: ignore[arg-type]
+    assert costs[0] - base == pytest.approx(4 * queries * places, abs=3)
 
 
 def test_layer_types_repeat_over_the_depth() -> None:
@@ -56,6 +109,9 @@ def test_the_dial_takes_overrides_and_refuses_zero() -> None:
         {"norm": "layernorm", "position": "learned", "bias": True, "qk_norm": False},
         {"feed_forward": "gelu", "bias": True, "norm": "layernorm"},
         {"feed_forward": "relu2", "position": "sinusoidal"},
+        {"layer_types": ("sliding", "nope", "full"), "sliding_window": 4, "bias_on": ("qkv",)},
+        {"norm_place": "both", "feed_forward": "geglu", "bias_on": ("output", "feed_forward")},
+        {"norm_place": "post", "qk_norm_span": "all", "rotary_dim": 4},
     ],
 )
 def test_counts_equal_the_built_model(changes: dict[str, object]) -> None:

@@ -37,7 +37,7 @@ FUSED_QKV_BIAS = Layout(lambda ours: torch.cat(list(ours)), lambda theirs: their
 
 def fused(*sizes: int) -> Layout:
     """Matrices of so many rows on top of each other."""
-    return Layout(lambda ours: torch.cat(list(ours)), lambda theirs: torch.split(theirs, sizes))
+    return Layout(lambda ours: torch.cat(list(ours)), lambda theirs: torch.split(theirs, list(sizes)))
 
 
 @dataclass(frozen=True)
