@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nanohydra.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nanohydra.checkpoint import Loaded
@@ -10,16 +12,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Loaded", "__version__", "load"]
-
-
-def __getattr__(name: str) -> Any:
-    """Load the public names lazily, so that `import nanohydra` does not import torch."""
-    if name == "load":
-        from nanohydra.checkpoint.hub import load
-
-        return load
-    if name == "Loaded":
-        from nanohydra.checkpoint import Loaded
-
-        return Loaded
-    raise AttributeError(f"module 'nanohydra' has no attribute {name!r}")
+# So that `import nanohydra` does not import torch.
+__getattr__ = lazy_names(
+    __name__, {"Loaded": "nanohydra.checkpoint", "load": "nanohydra.checkpoint.hub"}
+)

@@ -6,7 +6,6 @@ import datetime
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import tyro
@@ -34,8 +33,8 @@ class AdaptersOptions(Options):
     """list, show: as JSON, for programs."""
     server: str = "http://127.0.0.1:8000"
     """The running server that learns."""
-    model: Path | None = None
-    """Folder of a model or of its run, instead of a server."""
+    model: str | None = None
+    """Folder of a model or of its run, or its name at the hub, instead of a server."""
     api_key: str = ""
     """Key of the server."""
 

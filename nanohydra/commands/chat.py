@@ -6,11 +6,10 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanohydra.commands.eval import MODEL, find_model
-from nanohydra.commands.options import Options, parse, run_path
+from nanohydra.checkpoint.names import title_of
+from nanohydra.commands.options import ModelOptions, find_model, parse
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
 
@@ -19,11 +18,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChatOptions(Options):
+class ChatOptions(ModelOptions):
     """Options of `nanohydra chat`."""
 
-    model: Path | None = None
-    """Folder of the model or of its run; the recipe's run if not given."""
     system: str = ""
     """System prompt."""
     max_tokens: int = 256
@@ -50,19 +47,19 @@ def run(options: ChatOptions, recipe: Recipe) -> None:
     params = ChatParams(
         temperature=options.temperature, max_tokens=options.max_tokens, seed=options.seed
     )
-    folder = find_model(options.model or run_path(recipe, None))
-    home = folder.parent if folder.name == MODEL else folder
+    folder = find_model(options, recipe)
+    name = title_of(folder)
     with console(stderr=True).status(f"loading {folder}"):
         chat = load_chat(folder, recipe, EngineConfig(max_rows=1), max_waiting=1)
     interactive = sys.stdin.isatty()
     with chat.engine:
         talk = TerminalChat(chat, make_screen(), params, system=options.system)
         if interactive:
-            console(stderr=True).print(f"{home.resolve().name}. /help shows the commands.\n")
+            console(stderr=True).print(f"{name}. /help shows the commands.\n")
         talk.run(read_lines(interactive))
     if interactive:
         rows = {"replies": talk.num_replies, "tokens written": talk.num_tokens}
-        summary_table(f"{home.resolve().name}, chatted", rows)
+        summary_table(f"{name}, chatted", rows)
 
 
 def make_screen() -> Screen:

@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nanohydra.commands.options import Options, parse, run_path
-from nanohydra.core.errors import UserError
+from nanohydra.checkpoint.names import MODEL, hub_name_of
+from nanohydra.commands.options import ModelOptions, find_model, parse
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
 
@@ -20,17 +20,14 @@ if TYPE_CHECKING:
     from nanohydra.data.config import SourceConfig
     from nanohydra.eval import EvalConfig, Likelihood, TaskResult
 
-MODEL = "model"  # folder of the weights in the folder of a run
 PRIMER_STORIES = 4000  # records, of which some are conversations
 EVALUATION = "eval"  # folder of later reports there, beside the one that the run itself wrote
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOptions(Options):
+class EvalOptions(ModelOptions):
     """Options of `nanohydra eval`."""
 
-    model: Path | None = None
-    """Folder of the model or of its run; the recipe's run if not given."""
     tasks: str | None = None
     """Names with commas between; the recipe's if not given, "" for none."""
     text: Path | None = None
@@ -66,14 +63,14 @@ def run(options: EvalOptions, recipe: Recipe) -> None:
 
     recipe = replace(recipe, eval=chosen(options, recipe.eval))
     check_tasks(recipe.eval)
-    folder = find_model(options.model or run_path(recipe, None))
+    folder = find_model(options, recipe)
     runtime = setup(recipe.runtime)
     loaded = load(folder, device=runtime.device)
     measured = measure(loaded, recipe)
     home, out = report_folders(folder)
     out = options.out or out
     facts = RunFacts(
-        name=home.name,
+        name=str(hub_name_of(folder) or home.name),
         params=sum(parameter.numel() for parameter in loaded.model.parameters()),
         peak_memory_bytes=peak_memory_bytes(runtime.device),
         stages={"evaluation": measured.seconds},
@@ -110,19 +107,14 @@ def check_tasks(config: EvalConfig) -> None:
         TASKS[name]
 
 
-def find_model(path: Path) -> Path:
-    """The folder of a model: the one given, or that of the run given. Raises UserError."""
-    for folder in (path, path / MODEL):
-        if (folder / "config.json").is_file():
-            return folder
-    raise UserError(f"there is no model in {path}; `nanohydra speedrun` makes one")
-
-
 def report_folders(model: Path) -> tuple[Path, Path]:
     """The folder of a model's run, and where its evaluation goes: never into the model's own.
 
-    Saving a model replaces its folder. One that lies outside a run is its own run.
+    Saving a model replaces its folder, and the hub's cache is not ours. One that lies outside a
+    run is its own run.
     """
+    if name := hub_name_of(model):
+        return name.run, name.run / EVALUATION
     model = model.resolve()
     if model.name == MODEL or (model.parent / "metrics.jsonl").is_file():
         home = model.parent

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 
-from nanohydra.commands.eval import find_model
-from nanohydra.commands.options import Options, parse, run_path
+from nanohydra.checkpoint.names import title_of
+from nanohydra.commands.options import ModelOptions, find_model, parse
 from nanohydra.core.errors import UserError
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
@@ -24,13 +23,11 @@ MAX_ROWS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateOptions(Options):
+class GenerateOptions(ModelOptions):
     """Options of `nanohydra generate`."""
 
     prompt: tyro.conf.Positional[str] = ""
     """The text to continue; - reads it from the input."""
-    model: Path | None = None
-    """Folder of the model or of its run; the recipe's run if not given."""
     num_samples: int = 1
     """How many continuations."""
     max_tokens: int = 256
@@ -61,7 +58,7 @@ def run(options: GenerateOptions, recipe: Recipe) -> None:
 
     if options.num_samples < 1:
         raise UserError(f"num_samples must be at least 1, not {options.num_samples}")
-    folder = find_model(options.model or run_path(recipe, None))
+    folder = find_model(options, recipe)
     runtime = setup(recipe.runtime)
     as_stored = runtime.device == "cpu" and recipe.runtime.dtype == "auto"
     with console(stderr=True).status(f"loading {folder}"):
@@ -94,7 +91,7 @@ def run(options: GenerateOptions, recipe: Recipe) -> None:
     seconds = time.perf_counter() - begin
     if sys.stdout.isatty():
         summary_table(
-            str(folder),
+            title_of(folder),
             {
                 "samples": options.num_samples,
                 "tokens": engine.num_generated_tokens,

@@ -10,6 +10,7 @@ from typing import Any
 
 import tyro
 
+from nanohydra.checkpoint.hub import locate
 from nanohydra.commands.options import Options, parse
 from nanohydra.commands.reach import Learned, Resolve, reach
 from nanohydra.core.errors import UserError
@@ -38,8 +39,8 @@ class LearnOptions(Options):
     """Wait until it is live or refused."""
     server: str = "http://127.0.0.1:8000"
     """The running server that learns."""
-    model: Path | None = None
-    """Folder of a model or of its run, which then learns without a server."""
+    model: str | None = None
+    """Folder of a model or of its run, or its name at the hub: it then learns without a server."""
     api_key: str = ""
     """Key of the server."""
 
@@ -53,7 +54,8 @@ def main(words: list[str]) -> None:
 def run(options: LearnOptions, recipe: Recipe) -> None:
     """Send the lessons, show what becomes of them, and print the summary."""
     files, lessons = sort_out(options)
-    with reach(options.server, options.model, options.api_key) as learned:
+    model = locate(options.model) if options.model else None
+    with reach(options.server, model, options.api_key) as learned:
         taken = []
         if lessons:
             taken.append(accept(learned.teach(lessons, options.alias, options.resolve)))
@@ -61,8 +63,8 @@ def run(options: LearnOptions, recipe: Recipe) -> None:
             taken.append(accept(learned.upload(file, options.alias, options.resolve)))
         jobs = [each["job"] for each in taken if each["job"]]
         rows: dict[str, object] = {"lessons": sum(len(each["lessons"]) for each in taken)}
-        if options.wait and jobs and options.model is not None:
-            work(options.model, recipe)
+        if options.wait and jobs and model is not None:
+            work(model, recipe)
         for job in jobs:
             found = follow(learned, job) if options.wait else learned.job(job)
             rows |= facts_of(found)
@@ -118,7 +120,7 @@ def work(model: Path, recipe: Recipe) -> None:
     from nanohydra.commands.learner import LearnerOptions
     from nanohydra.commands.learner import run as learn_queue
 
-    learn_queue(LearnerOptions(model=model, once=True), recipe)
+    learn_queue(LearnerOptions(model=str(model), once=True), recipe)
 
 
 def follow(learned: Learned, id: str) -> dict[str, Any]:

@@ -13,22 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from nanohydra.commands.eval import MODEL, find_model
-from nanohydra.commands.options import Options, parse, run_path
+from nanohydra.commands.options import ModelOptions, find_model, parse
 from nanohydra.core.log import console
+from nanohydra.learn.home import home_of
 from nanohydra.recipe import Recipe
 
-LEARNING = "learning"
 LAST_PLACE = 19
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnerOptions(Options):
+class LearnerOptions(ModelOptions):
     """Options of `nanohydra learner`."""
 
-    model: Path | None = None
-    """Folder of the model or of its run; the recipe's run if not given."""
     home: Path | None = None
     """Folder with the lessons and the adapters; `learning` in the model's run if not given."""
     once: bool = False
@@ -48,7 +45,7 @@ def run(options: LearnerOptions, recipe: Recipe) -> None:
     config = recipe.learn.learner
     # Before torch is imported, which reads it once.
     os.environ.setdefault("OMP_NUM_THREADS", str(config.threads))
-    folder = find_model(options.model or run_path(recipe, None))
+    folder = find_model(options, recipe)
     home = options.home or home_of(folder)
     be_nice(config.nice)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
@@ -65,11 +62,6 @@ def run(options: LearnerOptions, recipe: Recipe) -> None:
         console(stderr=True).print(f"learning in {home}  (Ctrl-C ends it)")
         count = done.run(ending, once=options.once)
     console(stderr=True).print(f"{count} job{'' if count == 1 else 's'} done in {home}")
-
-
-def home_of(model: Path) -> Path:
-    """The learning home of a model's folder: beside it, if it lies in a run."""
-    return (model.parent if model.name == MODEL else model) / LEARNING
 
 
 def be_nice(niceness: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 
@@ -27,8 +26,8 @@ class LessonsOptions(Options):
     """At most so many, the latest first."""
     server: str = "http://127.0.0.1:8000"
     """The running server that learns."""
-    model: Path | None = None
-    """Folder of a model or of its run, instead of a server."""
+    model: str | None = None
+    """Folder of a model or of its run, or its name at the hub, instead of a server."""
     api_key: str = ""
     """Key of the server."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nanohydra.commands.eval import find_model, report_folders
+from nanohydra.commands.eval import report_folders
 from nanohydra.commands.lora_trials import (
     Outcome,
     Trial,
@@ -16,7 +16,7 @@ from nanohydra.commands.lora_trials import (
     run_apart,
     run_trial,
 )
-from nanohydra.commands.options import Options, parse, run_path
+from nanohydra.commands.options import ModelOptions, find_model, parse
 from nanohydra.core.errors import UserError
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
@@ -32,11 +32,9 @@ LIMIT_NATS = 0.0488  # 5% of perplexity
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoraOptions(Options):
+class LoraOptions(ModelOptions):
     """Options of `nanohydra lora`."""
 
-    model: Path | None = None
-    """Folder of the model or of its run; the recipe's run if not given."""
     data: str = "pydocs"
     """What to learn: a file, folder or glob, or pydocs, pycode or primer, which are built in."""
     known: str = "primer"
@@ -73,7 +71,7 @@ def run(options: LoraOptions, recipe: Recipe) -> None:
     """Train, measure, write and print."""
     from nanohydra.checkpoint import load
 
-    folder = find_model(options.model or run_path(recipe, None))
+    folder = find_model(options, recipe)
     home, _ = report_folders(folder)
     loaded = load(folder)
     config = train_config(options, loaded.config.max_seq_len)

@@ -31,6 +31,16 @@ class Options:
     """Name of a packaged recipe, or a TOML file."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(Options):
+    """Options of a command that loads a model."""
+
+    model: str | None = None
+    """Folder of the model or its run, or OWNER/NAME at the hub; the recipe's run if not given."""
+    revision: str | None = None
+    """Branch, tag or commit of a model at the hub; OWNER/NAME@REVISION says the same."""
+
+
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 
@@ -127,6 +137,16 @@ def toml_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def find_model(options: ModelOptions, recipe: Recipe) -> Path:
+    """The folder of the model that is asked for, fetched from the hub if need be. Raises UserError.
+
+    See `nanohydra.checkpoint.hub.locate`.
+    """
+    from nanohydra.checkpoint.hub import locate
+
+    return locate(options.model or run_path(recipe, None), revision=options.revision)
 
 
 def run_path(recipe: Recipe, out: Path | None) -> Path:

@@ -61,8 +61,8 @@ class Learned(Protocol):
 
 
 @contextlib.contextmanager
-def reach(server: str, model: Path | None, api_key: str) -> Iterator[Learned]:
-    """A server's learning, or that in a model's folder where one is given."""
+def reach(server: str, model: str | Path | None, api_key: str) -> Iterator[Learned]:
+    """A server's learning, or that of a model where one is given."""
     if model is None:
         yield Remote(server, api_key)
         return
@@ -163,15 +163,13 @@ class Folder:
     What needs no memory does not load its embeddings.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, model: str | Path) -> None:
         from nanohydra.adapters.bank import Bank
-        from nanohydra.commands.eval import find_model
         from nanohydra.learn.home import Home
-        from nanohydra.learn.opening import home_of
         from nanohydra.learn.store import LearningStore
 
-        self.name = path.name
-        self.files = Home(home_of(find_model(path)))
+        self.name = Path(model).name
+        self.files = Home(taught(model))
         self.store = LearningStore(self.files.database)
         self.bank = Bank(self.files.bank)
         self._service: LearningService | None = None
@@ -266,6 +264,23 @@ class Folder:
         self.bank.remove(version)
         self.store.record("removed", version=version)
         return {"version": version, "removed": True}
+
+
+def taught(model: str | Path) -> Path:
+    """The learning home of a model, which need not be fetched for it. Raises UserError."""
+    from nanohydra.checkpoint.names import local_model, named
+    from nanohydra.learn.home import LEARNING, home_of
+
+    found = named(model)
+    if isinstance(found, Path):
+        return home_of(local_model(found))
+    home = found.run / LEARNING
+    if not home.is_dir():
+        raise UserError(
+            f"nothing was taught to {found} here: there is no {home}; `nanohydra learn "
+            f"--model {found}` does"
+        )
+    return home
 
 
 class NoEngine:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanohydra.commands.eval import MODEL, find_model
-from nanohydra.commands.options import Options, parse, run_path
+from nanohydra.checkpoint.names import title_of
+from nanohydra.commands.options import ModelOptions, find_model, parse
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
 
@@ -26,11 +26,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeOptions(Options):
+class ServeOptions(ModelOptions):
     """Options of `nanohydra serve`."""
 
-    model: Path | None = None
-    """Folder of the model or of its run; the recipe's run if not given."""
     host: str = "127.0.0.1"
     """Address to listen on; other than this machine needs --api-key."""
     port: int = 8000
@@ -71,10 +69,9 @@ def run(options: ServeOptions, recipe: Recipe) -> None:
     from nanohydra.engine import EngineConfig
     from nanohydra.server import ServerConfig, create_app, serve
 
-    folder = find_model(options.model or run_path(recipe, None))
-    home = folder.parent if folder.name == MODEL else folder
+    folder = find_model(options, recipe)
     settings = ServerConfig(
-        model_name=home.resolve().name,
+        model_name=title_of(folder),
         host=options.host,
         port=options.port,
         api_key=options.api_key,
@@ -92,7 +89,8 @@ def run(options: ServeOptions, recipe: Recipe) -> None:
         return chat
 
     def teach(chat: ChatLike) -> Learning:
-        from nanohydra.learn.opening import home_of, open_learning
+        from nanohydra.learn.home import home_of
+        from nanohydra.learn.opening import open_learning
 
         home = options.learning or home_of(folder)
         service = open_learning(

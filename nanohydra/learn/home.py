@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nanohydra.checkpoint.names import run_of
+
+LEARNING = "learning"
+
 
 @dataclass(frozen=True)
 class Home:
@@ -31,3 +35,8 @@ class Home:
     def cache(self) -> Path:
         """What can be measured again; may be deleted."""
         return self.folder / "cache"
+
+
+def home_of(model: Path) -> Path:
+    """The learning home of a model's folder: in its run, or in `runs/` for one of the hub's."""
+    return run_of(model) / LEARNING

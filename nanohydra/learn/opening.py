@@ -20,13 +20,6 @@ from nanohydra.learn.store import LearningStore
 from nanohydra.learn.study.words import common_words
 from nanohydra.memory import Memory, load_embedder
 
-LEARNING = "learning"
-
-
-def home_of(model: Path) -> Path:
-    """The learning home of a model's folder: beside it in its run."""
-    return (model.parent if model.name == "model" else model) / LEARNING
-
 
 def open_learning(
     home: Path,
