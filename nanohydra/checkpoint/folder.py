@@ -16,18 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanohydra.checkpoint.families.base import Family
-from nanohydra.checkpoint.families.choice import family_of, read_config
+from nanohydra.checkpoint.families.choice import family_of, read_config_file
 from nanohydra.checkpoint.manifest import MANIFEST, read_manifest, verify_files, write_manifest
+from nanohydra.checkpoint.memory import check_memory, footprint
 from nanohydra.checkpoint.weights import (
     PICKLES,
     WEIGHTS,
-    read_model_tensors,
+    ModelTensors,
     read_tensors,
     write_tensors,
 )
 from nanohydra.core.errors import UserError
-from nanohydra.core.files import atomic_path, read_json, write_json
+from nanohydra.core.files import atomic_path, write_json
 from nanohydra.model import Decoder, ModelConfig
 from nanohydra.tokenizer import Tokenizer
 
@@ -114,20 +114,16 @@ def load_model(
 
 
 def _read_model(folder: Path, device: str | torch.device, dtype: torch.dtype | None) -> Decoder:
-    family, config = _read_config(folder / CONFIG)
-    tensors = read_model_tensors(folder)
+    family, config = read_config_file(folder / CONFIG)
+    stored = ModelTensors(folder)
+    tensors = ModelTensors(folder, dtype=dtype or stored.main_dtype, mapped=not family.rearranges)
+    if torch.device(device).type == "cpu":
+        check_memory(folder, footprint(config, tensors), tensors.main_dtype)
     try:
         parameters = family.import_tensors(config, tensors)
     except UserError as error:
         raise UserError(f"{folder / WEIGHTS}: {error}") from None
-    return _assemble(config, parameters, folder / WEIGHTS).to(device=device, dtype=dtype).eval()
-
-
-def _read_config(path: Path) -> tuple[Family, ModelConfig]:
-    try:
-        return read_config(read_json(path))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+    return _assemble(config, parameters, folder / WEIGHTS).to(device).eval()
 
 
 def _assemble(config: ModelConfig, parameters: Mapping[str, Tensor], path: Path) -> Decoder:
@@ -140,7 +136,7 @@ def _assemble(config: ModelConfig, parameters: Mapping[str, Tensor], path: Path)
                 f"{path}: the tensor for {name!r} has shape {tuple(parameters[name].shape)}, "
                 f"config.json asks for {tuple(expected.shape)}"
             )
-    state = {name: tensor.contiguous() for name, tensor in parameters.items()}
+    state = dict(parameters)
     if config.tie_embeddings:
         state["head.weight"] = state["embed.weight"]
     model.load_state_dict(state, assign=True)

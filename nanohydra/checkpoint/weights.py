@@ -5,8 +5,11 @@ Knows nothing of models. Hugging Face's file names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +21,16 @@ from nanohydra.core.files import read_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -40,22 +53,98 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} is damaged or not a safetensors file ({error}); take it from a backup or "
-            "download it again"
-        ) from error
+        raise UserError(_damaged(path, error)) from error
 
 
-def read_model_tensors(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a model folder, in one file or in shards with an index."""
+class ModelTensors(Mapping[str, Tensor]):
+    """The tensors of a model folder by name, each read when it is asked for and not kept.
+
+    dtype: what floating-point tensors are cast to; None keeps the file's.
+    mapped: tensors that are not cast are mapped into memory instead of copied. Not for a caller
+        that copies them anyway: mapped pages would stay beside the copies.
+    Raises UserError naming the file that is missing, damaged or a pickle.
+    """
+
+    def __init__(
+        self, folder: Path, *, dtype: torch.dtype | None = None, mapped: bool = True
+    ) -> None:
+        self.dtype, self.mapped = dtype, mapped
+        self._files = model_files(folder)
+        self._open: dict[tuple[Path, str], Any] = {}
+        self._where: dict[str, Path] = {}
+        for path in self._files:
+            for name in self._file(path, "mmap").keys():  # noqa: SIM118
+                self._where[name] = path
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._where
+
+    def __getitem__(self, name: str) -> Tensor:
+        path = self._where[name]
+        cast = self._target(name) != self.stored_dtype(name)
+        # A file that is read leaves nothing behind; of a mapped one each page that was cast would.
+        file = self._file(path, "mmap" if self.mapped and not cast else "pread")
+        try:
+            tensor: Tensor = file.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise UserError(_damaged(path, error)) from error
+        return tensor.to(self._target(name)) if cast else tensor
+
+    def stored_dtype(self, name: str) -> torch.dtype:
+        """The dtype that the file holds a tensor in."""
+        path = self._where[name]
+        stored = self._file(path, "mmap").get_slice(name).get_dtype()
+        if stored not in DTYPES:
+            raise UserError(f"{path}: the tensor {name!r} is of type {stored}, which is not known")
+        return DTYPES[stored]
+
+    @property
+    def main_dtype(self) -> torch.dtype:
+        """The dtype of most of the numbers, once they are read."""
+        sizes: Counter[torch.dtype] = Counter()
+        for name in self:
+            sizes[self._target(name)] += self.num_bytes(name)
+        return max(sizes, key=lambda dtype: sizes[dtype], default=torch.float32)
+
+    def num_bytes(self, name: str) -> int:
+        """Memory that a tensor takes once it is read."""
+        shape = self._file(self._where[name], "mmap").get_slice(name).get_shape()
+        return math.prod(shape) * self._target(name).itemsize
+
+    def _target(self, name: str) -> torch.dtype:
+        stored = self.stored_dtype(name)
+        return self.dtype if self.dtype is not None and stored.is_floating_point else stored
+
+    def _file(self, path: Path, backend: str) -> Any:
+        if (path, backend) not in self._open:
+            if not path.is_file():
+                raise UserError(f"there is no file {path}")
+            try:
+                opened = safe_open(path, framework="pt", device="cpu", backend=backend)
+            except (SafetensorError, OSError) as error:
+                raise UserError(_damaged(path, error)) from error
+            self._open[path, backend] = opened
+        return self._open[path, backend]
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The weight files of a model folder: one, or shards with an index. Refuses pickles."""
     if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
         refuse_pickle(folder)
-        return read_tensors(folder / WEIGHTS)
-    names = read_json(folder / INDEX).get("weight_map", {})
-    tensors: dict[str, Tensor] = {}
-    for shard in sorted(set(names.values())):
-        tensors.update(read_tensors(folder / Path(shard).name))
-    return tensors
+        if not (folder / WEIGHTS).is_file():
+            raise UserError(f"there is no file {folder / WEIGHTS}")
+        return [folder / WEIGHTS]
+    index = read_json(folder / INDEX)
+    names = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
+        raise UserError(f"{folder / INDEX} has no table 'weight_map' of tensors and their files")
+    return [folder / Path(shard).name for shard in sorted(set(names.values()))]
 
 
 def refuse_pickle(folder: Path) -> None:
@@ -65,6 +154,13 @@ def refuse_pickle(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.suffix in PICKLES:
             raise UserError(_pickle_message(path))
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return (
+        f"{path} is damaged or not a safetensors file ({error}); take it from a backup or "
+        "download it again"
+    )
 
 
 def _pickle_message(path: Path) -> str:

@@ -120,6 +120,24 @@ def peak_memory_bytes(device: str = "cpu") -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def available_memory() -> int:
+    """Bytes that this process may still take, by the machine and by its container's limit."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit, used = (_cgroup(f"memory.{name}") for name in ("max", "current"))
+        cached = dict(line.split() for line in _cgroup("memory.stat").splitlines())
+        return min(free, int(limit) - int(used) + int(cached["inactive_file"]))
+    except (OSError, ValueError, KeyError):  # no such file, or "max": no limit
+        return free
+
+
+def _cgroup(name: str) -> str:
+    with open(f"/sys/fs/cgroup/{name}", encoding="ascii") as file:
+        return file.read()
+
+
 def describe_machine() -> dict[str, Any]:
     """What a report says about where its numbers come from; plain JSON types."""
     import psutil

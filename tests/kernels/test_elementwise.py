@@ -107,7 +107,7 @@ def test_attention_equals_scaled_dot_product(
     ]
     bias = None
     if mask != "causal":
-        sizes = [[7], [13], [50]] if mask == "packed" else [[9]]
+        sizes = [[7], [13], [50]] if mask == "packed" else [[7]]
         segments = torch.arange(40).expand(len(sizes), 40) // torch.tensor(sizes)
         allowed = (segments[:, :, None] == segments[:, None]).tril().unsqueeze(1)
         bias = torch.zeros(len(sizes), 1, 40, 40).masked_fill(~allowed, -torch.inf)

@@ -37,7 +37,7 @@ FUSED_QKV_BIAS = Layout(lambda ours: torch.cat(list(ours)), lambda theirs: their
 
 def fused(*sizes: int) -> Layout:
     """Matrices of so many rows on top of each other."""
-    return Layout(lambda ours: torch.cat(list(ours)), lambda theirs: torch.split(theirs, list(sizes)))
+    return Layout(lambda ours: torch.cat(list(ours)), lambda x: torch.split(x, list(sizes)))
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,15 @@ class Module:
 
 
 class Family(ABC):
-    """The contract. `prefix` begins all names but the head's; some files leave it out."""
+    """The contract. `prefix` begins all names but the head's; some files leave it out.
+
+    rearranges: most tensors are laid out otherwise in the file, and so are copied when read.
+    """
 
     model_type: ClassVar[str]
     architecture: ClassVar[str]
     prefix: ClassVar[str] = ""
+    rearranges: ClassVar[bool] = False
 
     @abstractmethod
     def fits(self, config: ModelConfig) -> bool:
@@ -110,25 +114,32 @@ class Family(ABC):
     ) -> dict[str, Tensor]:
         """The tensors of a file -> a decoder's state dict, without a tied head.
 
-        Raises UserError for tensors that are missing or unknown.
+        Each tensor is asked for once and let go before the next one, so that a layout which
+        copies never holds two copies of all. Raises UserError for tensors that are missing or
+        unknown.
         """
-        rest = dict(tensors)
+        rest = set(tensors)
         if config.tie_embeddings:
-            rest.pop("lm_head.weight", None)
-        parameters: dict[str, Tensor] = {}
+            rest.discard("lm_head.weight")
+        found: list[tuple[str, Entry]] = []
         for entry in self.entries(config):
             short = entry.theirs.removeprefix(self.prefix)
             name = entry.theirs if entry.theirs in rest else short
             if name not in rest:
                 raise UserError(f"the tensor {entry.theirs!r} is missing")
-            pieces = entry.layout.unpack(rest.pop(name))
-            parameters.update(zip(entry.ours, pieces, strict=True))
+            rest.remove(name)
+            found.append((name, entry))
         unknown = sorted(name for name in rest if not self.ignores(name))
         if unknown:
             raise UserError(
                 f"{len(unknown)} tensors are unknown to {self.architecture}, "
                 f"among them {unknown[0]!r}"
             )
+        parameters: dict[str, Tensor] = {}
+        for name, entry in found:
+            pieces = entry.layout.unpack(tensors[name])
+            contiguous = [piece.contiguous() for piece in pieces]
+            parameters.update(zip(entry.ours, contiguous, strict=True))
         return parameters
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from nanohydra.checkpoint.families import FAMILIES
 from nanohydra.checkpoint.families.base import Family, Reader
 from nanohydra.core.errors import UserError
+from nanohydra.core.files import read_json
 from nanohydra.core.registry import suggest
 from nanohydra.model.config import ModelConfig
 
@@ -41,3 +43,11 @@ def read_config(hf: Any) -> tuple[Family, ModelConfig]:
     if family_of(config).model_type != name and family.fits(config):
         config = replace(config, family=str(name))
     return family, config
+
+
+def read_config_file(path: Path) -> tuple[Family, ModelConfig]:
+    """The same of a file, which the error names."""
+    try:
+        return read_config(read_json(path))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None

@@ -26,6 +26,7 @@ class GPT2(Family):
     model_type = "gpt2"
     architecture = "GPT2LMHeadModel"
     prefix = "transformer."
+    rearranges = True
 
     def fits(self, config: ModelConfig) -> bool:
         """Every option but the sizes, the tied head and the dropout is fixed."""
