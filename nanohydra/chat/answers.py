@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nanohydra.adapters import AdapterWeights
 from nanohydra.chat.events import ChatParams
-from nanohydra.chat.reply import Reply, Round, RoundReader
+from nanohydra.chat.reply import Reply, Round, RoundReader, offered
 from nanohydra.checkpoint import Loaded
 from nanohydra.core.types import Message
 from nanohydra.engine import Engine, EngineConfig, Request
@@ -26,23 +26,23 @@ def answer_all(
 ) -> list[list[Message]]:
     """The new messages of each conversation, in their order; tools are run on the way.
 
-    max_tokens: of one whole answer. batch: conversations that decode together. tools: None = all.
-    adapter: what answers instead of the model itself.
+    max_tokens: of one whole answer. batch: conversations that decode together. tools: None = all,
+    for a model that knows them by itself. adapter: what answers instead of the model itself.
     Raises UserError if a conversation does not fit into the model's context, or the adapter not
     to the model.
     """
     if not conversations:
         return []
-    allowed = load_tools() if tools is None else tools
+    allowed = _allowed(loaded, tools)
     params = ChatParams(temperature=0, max_tokens=max_tokens)
     limit = loaded.model.config.max_seq_len
-    replies = [Reply(loaded.tokenizer, each, params, limit) for each in conversations]
+    listed = offered(loaded.tokenizer, allowed.values())
+    replies = [Reply(loaded.tokenizer, each, params, limit, listed) for each in conversations]
     begun = [(reply, first) for reply in replies if (first := reply.next_round()) is not None]
     # A state of a large model's full context for every row would not fit into memory.
     longest = max(len(first.prompt_ids) for _, first in begun)
     max_length = min(limit, longest + max_tokens + TOOL_ROOM)
-    config = EngineConfig(max_rows=batch, max_length=max_length, prefix_rows=0)
-    engine = Engine(loaded.model, config)
+    engine = _engine(loaded, batch, max_length)
     version = None if adapter is None else engine.load(adapter)
     under_way: dict[str, tuple[Reply, RoundReader]] = {}
 
@@ -51,7 +51,7 @@ def answer_all(
         engine.add(
             Request(id=id, prompt_ids=round.prompt_ids, params=round.params, adapter=version)
         )
-        under_way[id] = reply, RoundReader(loaded.tokenizer)
+        under_way[id] = reply, reply.reader()
 
     # Prompts of equal length that stand together are read in one call.
     for reply, first in sorted(begun, key=lambda pair: len(pair[1].prompt_ids)):
@@ -63,6 +63,7 @@ def answer_all(
             reader.read([event])
             if reader.finish_reason is None:
                 continue
+            engine.abort(event.request_id)  # a stop string ends the round before the engine knows
             if reader.finish_reason == "error":
                 raise RuntimeError(f"the engine failed: {reader.error}")
             for call in reply.end_round(reader):
@@ -70,3 +71,19 @@ def answer_all(
             if reply.finish_reason is None and (following := reply.next_round()) is not None:
                 add(reply, following)
     return [reply.messages for reply in replies]
+
+
+def _allowed(loaded: Loaded, tools: Mapping[str, Tool] | None) -> Mapping[str, Tool]:
+    if tools is not None:
+        return tools
+    return {} if loaded.tokenizer.chat.offers_tools else load_tools()
+
+
+def _engine(loaded: Loaded, batch: int, max_length: int) -> Engine:
+    config = EngineConfig(
+        max_rows=batch,
+        max_length=max_length,
+        prefix_rows=0,
+        num_ids=loaded.tokenizer.vocab_size,
+    )
+    return Engine(loaded.model, config)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message
-from nanohydra.tokenizer import Tokenizer, render
+from nanohydra.tokenizer import ChatTool, Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,12 @@ class Prompt:
 
 
 def make_prompt(
-    tokenizer: Tokenizer, messages: Sequence[Message], *, max_length: int, reserve: int
+    tokenizer: Tokenizer,
+    messages: Sequence[Message],
+    *,
+    max_length: int,
+    reserve: int,
+    tools: Sequence[ChatTool] = (),
 ) -> Prompt:
     """Render as much of a conversation as fits beside `reserve` tokens of answer.
 
@@ -30,25 +35,35 @@ def make_prompt(
     """
     if not messages:
         raise UserError("the conversation is empty; it needs at least one message")
-    ids = render(tokenizer, messages, add_generation_prompt=True).ids
+
+    def rendered(kept: Sequence[Message]) -> tuple[int, ...]:
+        return tuple(tokenizer.chat.render(kept, tools=tools, add_generation_prompt=True).ids)
+
+    ids = rendered(messages)
     if len(ids) <= max_length - reserve:
-        return Prompt(ids=tuple(ids), dropped_turns=0)
+        return Prompt(ids=ids, dropped_turns=0)
     system, turns = split_turns(messages)
-    # The pieces of a rendered conversation are independent: their lengths add up.
-    lengths = [len(render(tokenizer, turn).ids) - 1 for turn in turns]
-    length, dropped = len(ids), 0
-    while length > max_length - reserve and dropped < len(turns) - 1:
-        length -= lengths[dropped]
-        dropped += 1
-    if length >= max_length:
+    # Lengths do not add up: what a template writes of one turn depends on the others. So the
+    # shorter conversations are rendered themselves, the fewest turns left out that suffice.
+    least, most = 0, max(0, len(turns) - 1)
+    prompts = {least: ids}
+    while least < most:
+        middle = (least + most) // 2
+        kept = [*system, *(message for turn in turns[middle:] for message in turn)]
+        prompts[middle] = rendered(kept)
+        if len(prompts[middle]) <= max_length - reserve:
+            most = middle
+        else:
+            least = middle + 1
+    if most not in prompts:
+        prompts[most] = rendered([*system, *turns[-1]])
+    ids = prompts[most]
+    if len(ids) >= max_length:
         raise UserError(
-            f"the last message and what belongs to it take {length} tokens, but the context "
+            f"the last message and what belongs to it take {len(ids)} tokens, but the context "
             f"holds {max_length}; shorten it"
         )
-    kept = [*system, *(message for turn in turns[dropped:] for message in turn)]
-    ids = render(tokenizer, kept, add_generation_prompt=True).ids
-    assert len(ids) == length
-    return Prompt(ids=tuple(ids), dropped_turns=dropped)
+    return Prompt(ids=ids, dropped_turns=most)
 
 
 def split_turns(messages: Sequence[Message]) -> tuple[list[Message], list[list[Message]]]:

@@ -18,7 +18,7 @@ from nanohydra.chat.events import (
     ToolCalled,
     ToolReturned,
 )
-from nanohydra.chat.reply import Reply, Round, RoundReader
+from nanohydra.chat.reply import Reply, Round, offered
 from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
@@ -65,7 +65,8 @@ class ChatModel:
     ) -> AsyncGenerator[ChatEvent]:
         """Answer a conversation; the last event is `Done`. Call it from the reader's event loop.
 
-        tools: names of those that the model may call now; None = all it has.
+        tools: names of those that the model may call now; None = all it has, if it knows them by
+            itself, and none for a model that has to be told of each in its prompt.
         adapter: id of a loaded adapter, which writes the whole reply; None = the model itself.
         The request is queued by the call itself, so that what is refused is refused here: raises
         UserError for a conversation, tool or adapter that cannot work, QueueFull, EngineStopped.
@@ -73,7 +74,8 @@ class ChatModel:
         """
         allowed = self._choose(tools)
         clock = Clock()
-        reply = Reply(self.tokenizer, messages, params or ChatParams(), self.context_length)
+        listed = offered(self.tokenizer, allowed.values())
+        reply = Reply(self.tokenizer, messages, params or ChatParams(), self.context_length, listed)
         first = reply.next_round()
         assert first is not None, "only later rounds can run out of room"
         hold = self.engine.hold(adapter)  # between the rounds, nothing else would keep it loaded
@@ -96,7 +98,7 @@ class ChatModel:
 
     def _choose(self, names: Sequence[str] | None) -> dict[str, Tool]:
         if names is None:
-            return self.tools
+            return {} if self.tokenizer.chat.offers_tools else self.tools
         for name in names:
             if name not in self.tools:
                 raise UserError(f"unknown tool {name!r}; {suggest(name, self.tools)}")
@@ -123,7 +125,7 @@ class ChatModel:
         """The rounds of a reply, from the events of its first; it keeps its adapter to the end."""
         try:
             while True:
-                reader = RoundReader(self.tokenizer, reply.params.stop)
+                reader = reply.reader()
                 while reader.finish_reason is None:
                     batch = await events.take()
                     clock.tick(batch)

@@ -15,28 +15,26 @@ from nanohydra.chat.stops import StopStrings
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import FinishReason, Message, ToolCall
 from nanohydra.engine import Event, SamplingParams
-from nanohydra.tokenizer import SPECIAL_TOKENS, StreamDecoder, Tokenizer, parse_assistant
-
-CALL = "<|call|>"
+from nanohydra.tokenizer import ChatTool, Tokenizer
+from nanohydra.tools import Tool
 
 
 class RoundReader:
     """The tokens of one round as they come: text to show, and why the round ended.
 
-    Calls are recognised by the id of their marker, never by text; nothing of them is shown.
+    tools: those that the prompt offered. Nothing of a call or of thinking is shown.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = ()) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, stops: Sequence[str] = (), tools: Sequence[ChatTool] = ()
+    ) -> None:
         self.tokenizer = tokenizer
-        self.call_id = tokenizer.special_id(CALL)
-        self.ids: list[int] = []
         self.num_tokens = 0
         self.text = ""
         self.finish_reason: FinishReason | None = None
         self.error: str | None = None
-        self._decoder = StreamDecoder(tokenizer)
-        self._stops = StopStrings(stops)
-        self._in_call = False
+        self._turn = tokenizer.chat.reader(tools)
+        self._stops = StopStrings((*stops, *tokenizer.chat.stop_strings))
 
     def read(self, events: Iterable[Event]) -> str:
         """Take in events; returns the text that can be shown now."""
@@ -46,14 +44,13 @@ class RoundReader:
                 self.num_tokens += 1
                 # A model's vocabulary may be padded beyond its tokenizer's.
                 if event.token_id < self.tokenizer.vocab_size:
-                    self.ids.append(event.token_id)
-                    shown += self._push(event.token_id)
+                    shown += self._stops.push(self._turn.push(event.token_id))
+            if not self._stops.hit and event.finish_reason is not None:
+                shown += self._stops.push(self._turn.flush()) + self._stops.flush()
+                self.finish_reason, self.error = event.finish_reason, event.error
             if self._stops.hit:
                 self.finish_reason = "stop"
-                break
-            if event.finish_reason is not None:
-                shown += self._flush()
-                self.finish_reason, self.error = event.finish_reason, event.error
+            if self.finish_reason is not None:
                 break
         self.text += shown
         return shown
@@ -62,19 +59,12 @@ class RoundReader:
         """The assistant's turn so far."""
         if self._stops.hit:
             return Message(role="assistant", content=self.text)
-        return parse_assistant(self.tokenizer, self.ids)
+        return self._turn.message()
 
-    def _push(self, id: int) -> str:
-        if id == self.call_id:
-            self._in_call = True
-            return self._flush()
-        if self._in_call or self.tokenizer.is_special(id):
-            return ""
-        return self._stops.push(self._decoder.push(id))
 
-    def _flush(self) -> str:
-        """The end of the text, which may still hold half a character or half a stop string."""
-        return self._stops.push(self._decoder.flush()) + self._stops.flush()
+def offered(tokenizer: Tokenizer, tools: Iterable[Tool]) -> tuple[ChatTool, ...]:
+    """The tools as the prompt lists them; nothing for a model that knows them by itself."""
+    return tuple(t.schema() for t in tools) if tokenizer.chat.offers_tools else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +78,7 @@ class Round:
 class Reply:
     """The state of one reply. Alternate `next_round` and `end_round`, adding tool results between.
 
-    max_length: tokens that the context holds.
+    max_length: tokens that the context holds. tools: that the prompt offers, see `offered`.
     """
 
     def __init__(
@@ -97,8 +87,10 @@ class Reply:
         messages: Sequence[Message],
         params: ChatParams,
         max_length: int,
+        tools: Sequence[ChatTool] = (),
     ) -> None:
         self.tokenizer = tokenizer
+        self.tools = tuple(tools)
         self.history = tuple(messages)
         self.params = params
         self.max_length = max_length
@@ -110,9 +102,6 @@ class Reply:
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.context_tokens = 0
-        call_id = tokenizer.special_id(CALL)
-        # Any other marker means that the model has begun someone else's turn.
-        self._stop_ids = tuple({tokenizer.special_id(name) for name in SPECIAL_TOKENS} - {call_id})
         self._num_calls = sum(len(message.tool_calls) for message in messages)
 
     def next_round(self) -> Round | None:
@@ -129,6 +118,7 @@ class Reply:
                 [*self.history, *self.messages],
                 max_length=self.max_length,
                 reserve=max(1, reserve),
+                tools=self.tools,
             )
         except UserError:
             if not self.messages:
@@ -141,11 +131,15 @@ class Reply:
         self.context_tokens = len(prompt.ids)
         params = self.params.sampling(
             max_tokens=budget if self.params.max_tokens else self.max_length,
-            stop_ids=self._stop_ids,
+            stop_ids=self.tokenizer.chat.stop_ids,
             round_number=self.num_rounds,
         )
         self.num_rounds += 1
         return Round(prompt_ids=prompt.ids, params=params)
+
+    def reader(self) -> RoundReader:
+        """What takes in the tokens of the round."""
+        return RoundReader(self.tokenizer, self.params.stop, self.tools)
 
     def end_round(self, reader: RoundReader) -> tuple[ToolCall, ...]:
         """Take in what the model wrote; returns the calls to run, if the reply goes on.

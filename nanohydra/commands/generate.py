@@ -66,7 +66,8 @@ def run(options: GenerateOptions, recipe: Recipe) -> None:
         loaded = load(folder, device=runtime.device, dtype=dtype)
     tokenizer = loaded.tokenizer
     prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
-    ids = (tokenizer.bos_id, *tokenizer.encode(prompt))
+    ids = (*tokenizer.prefix_ids, *tokenizer.encode(prompt)) or (tokenizer.start_id,)
+    stop_ids = {*tokenizer.chat.end_ids, tokenizer.bos_id, tokenizer.pad_id}
     rows = min(options.num_samples, MAX_ROWS)
     length = min(loaded.config.max_seq_len, len(ids) + options.max_tokens)
     requests = [
@@ -80,12 +81,14 @@ def run(options: GenerateOptions, recipe: Recipe) -> None:
                 min_p=options.min_p,
                 seed=None if options.seed is None else options.seed + number,
                 max_tokens=options.max_tokens,
-                stop_ids=(tokenizer.bos_id, tokenizer.pad_id, tokenizer.end_id),
+                stop_ids=tuple(sorted(id for id in stop_ids if id is not None)),
             ),
         )
         for number in range(options.num_samples)
     ]
-    engine = Engine(loaded.model, EngineConfig(max_rows=rows, max_length=length))
+    engine = Engine(
+        loaded.model, EngineConfig(max_rows=rows, max_length=length, num_ids=tokenizer.vocab_size)
+    )
     begin = time.perf_counter()
     write_samples(engine, tokenizer, requests, prompt)
     seconds = time.perf_counter() - begin
@@ -106,7 +109,7 @@ def write_samples(
     """Run the requests together; write their texts in order, with an empty line between."""
     from nanohydra.tokenizer import StreamDecoder
 
-    decoders = {request.id: StreamDecoder(tokenizer) for request in requests}
+    decoders = {request.id: StreamDecoder(tokenizer, continues=True) for request in requests}
     pending = {request.id: [prompt] for request in requests}
     ended: set[str] = set()
     order = [request.id for request in requests]

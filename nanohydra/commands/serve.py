@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import webbrowser
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,7 +135,7 @@ def load_chat(folder: Path, recipe: Recipe, config: EngineConfig, max_waiting: i
     as_stored = runtime.device == "cpu" and recipe.runtime.dtype == "auto"
     dtype = None if as_stored else runtime.dtype
     loaded = load(folder, device=runtime.device, dtype=dtype)
-    engine = Engine(loaded.model, config)
+    engine = Engine(loaded.model, replace(config, num_ids=loaded.tokenizer.vocab_size))
     return ChatModel(loaded, EngineThread(engine, max_waiting=max_waiting))
 
 

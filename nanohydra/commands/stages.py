@@ -244,20 +244,23 @@ class Sampler:
 
     def __init__(self, model: Decoder, tokenizer: Tokenizer, shards: Mapping[str, Shards]) -> None:
         self.model, self.tokenizer = model, tokenizer
-        records = [held[i][0] for held in shards.values() for i in range(min(len(held), 2))]
-        self.prompts = [self.prompt(ids.tolist()) for ids in records[:NUM_SAMPLES]]
+        records = [held[i] for held in shards.values() for i in range(min(len(held), 2))]
+        self.prompts = [
+            self.prompt(ids.tolist(), mask.tolist()) for ids, mask in records[:NUM_SAMPLES]
+        ]
 
-    def prompt(self, ids: list[int]) -> list[int]:
+    def prompt(self, ids: list[int], mask: list[bool]) -> list[int]:
         """A conversation up to the first answer, or the first tokens of a text."""
-        assistant = self.tokenizer.special_id("<|assistant|>")
-        end = ids.index(assistant) + 1 if assistant in ids else PROMPT_TOKENS
+        begin = mask.index(True) if True in mask else 0
+        end = begin if begin > len(self.tokenizer.prefix_ids) else PROMPT_TOKENS
         return ids[: min(end, self.model.config.max_seq_len // 2)]
 
     def show(self) -> None:
         """Print each prompt and its greedy continuation."""
         from nanohydra.engine import Engine, EngineConfig, SamplingParams, generate
 
-        stop = (self.tokenizer.bos_id, self.tokenizer.end_id)
+        ends = (self.tokenizer.bos_id, self.tokenizer.end_id)
+        stop = tuple(id for id in ends if id is not None)
         params = SamplingParams(temperature=0.0, max_tokens=SAMPLE_TOKENS, stop_ids=stop)
         room = max(map(len, self.prompts), default=0) + SAMPLE_TOKENS
         length = min(room, self.model.config.max_seq_len)

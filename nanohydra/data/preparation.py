@@ -148,7 +148,7 @@ class _Job:
             self._folder / split / name,
             vocab_size=self._tokenizer.vocab_size,
             fingerprint=self._tokenizer.fingerprint,
-            pad_id=self._tokenizer.pad_id,
+            pad_id=self._tokenizer.pad_id or 0,
         )
 
     def _kept(self, source: Source) -> Iterator[Record]:
@@ -168,8 +168,9 @@ class _Job:
         encoded = iter(self._tokenizer.encode_batch(texts))
         for split, record in chunk:
             if isinstance(record, Document):
-                body = next(encoded)
-                ids, mask = [self._tokenizer.bos_id, *body], [False, *[True] * len(body)]
+                prefix, body = self._tokenizer.prefix_ids, next(encoded)
+                ids = [*prefix, *body]
+                mask = [False] * len(prefix) + [True] * len(body)
             else:
                 rendered = render(self._tokenizer, record.messages)
                 ids, mask = rendered.ids, rendered.mask

@@ -219,7 +219,7 @@ class Engine:
         self.scheduler.start_running()
         self._plan = None
         # Only the last place is unembedded: all places of a long prompt would not fit in memory.
-        logits_BV = self.model.unembed(x_BTD[:, -1])
+        logits_BV = self._known(self.model.unembed(x_BTD[:, -1]))
         return self._emit(group, *sample(logits_BV, self._make_plan(group)))
 
     def _decode(self, running: list[Sequence]) -> list[Event]:
@@ -232,9 +232,13 @@ class Engine:
             )
         with self._row_plan:
             x_B1D = self.model.hidden(self._last_ids_B1, state=self.state)
-        tokens_B, logprobs_B = sample(self.model.unembed(x_B1D[:, 0]), self._plan)
+        tokens_B, logprobs_B = sample(self._known(self.model.unembed(x_B1D[:, 0])), self._plan)
         self._last_ids_B1 = tokens_B.unsqueeze(1)
         return self._emit(running, tokens_B, logprobs_B)
+
+    def _known(self, logits_BV: Tensor) -> Tensor:
+        """Without the ids that only pad the model's vocabulary."""
+        return logits_BV[:, : self.config.num_ids] if self.config.num_ids else logits_BV
 
     def _make_plan(self, group: list[Sequence]) -> SamplingPlan:
         return SamplingPlan.build(

@@ -1,7 +1,7 @@
 """Perplexity and bits per byte of documents, with the protocol written into the result.
 
 Knows no task and no report; the model is anything that maps ids_BT to logits_BTV, the tokenizer
-anything with `encode` and `bos_id`.
+anything with `encode` and `start_id`.
 
 Protocol: each document is scored alone. The first token is predicted from BOS, which is given and
 not scored; no end token is scored; every token of the text is scored exactly once. A document that
@@ -40,8 +40,8 @@ class Encoder(Protocol):
     """The part of a tokenizer that is used."""
 
     @property
-    def bos_id(self) -> int:
-        """Id of the token that opens every document."""
+    def start_id(self) -> int:
+        """Id of the token that a document's first one is predicted from."""
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without special tokens."""
@@ -138,7 +138,7 @@ def score_documents(
     if not all_windows:
         raise UserError("there is no text to score; give a file with at least one document")
     nats: list[list[float]] = [[] for _ in texts]
-    for index, loss in _losses(model, all_windows, tokenizer.bos_id, batch):
+    for index, loss in _losses(model, all_windows, tokenizer.start_id, batch):
         nats[index].append(loss)
     per_document = [math.fsum(losses) for losses in nats]
     num_bytes = [len(text.encode("utf-8", "surrogatepass")) for text in texts]
@@ -185,7 +185,7 @@ def bits_per_byte(
 
 
 def _losses(
-    model: LanguageModel, pending: Sequence[Window], bos_id: int, batch: int
+    model: LanguageModel, pending: Sequence[Window], start_id: int, batch: int
 ) -> Iterator[tuple[int, float]]:
     """(document, nats) of every scored token. Similar lengths go together to pad little."""
     ordered = sorted(pending, key=lambda window: len(window.ids), reverse=True)
@@ -193,7 +193,9 @@ def _losses(
     with _inference(model) as device:
         while done < len(ordered):
             group = ordered[done : done + rows]
-            ids_BT = _padded([(bos_id, *window.ids[:-1]) for window in group], bos_id).to(device)
+            ids_BT = _padded([(start_id, *window.ids[:-1]) for window in group], start_id).to(
+                device
+            )
             logits_BTV = model(ids_BT)
             for row, window in enumerate(group):
                 first = len(window.ids) - window.scored

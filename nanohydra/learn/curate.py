@@ -92,10 +92,12 @@ def curate(
     *,
     limits: Limits | None = None,
     evaluation: EvaluationTexts | None = None,
+    markers: Sequence[str] = SPECIAL_TOKENS,
 ) -> Curated:
     """What to do with new lessons, given those of the same owner before them.
 
     evaluation: questions that no weights may learn; None = those of the built-in tasks.
+    markers: texts that stand for special tokens of the model that learns.
     Raises UserError if there are too many lessons, or one is empty or too large.
     """
     limits = limits or Limits()
@@ -113,7 +115,7 @@ def curate(
     for number, lesson in enumerate(lessons):
         where = f"lessons[{number}]"
         _check_size(lesson.body, where, limits)
-        lesson, notes = _marked(lesson, tests)
+        lesson, notes = _marked(lesson, tests, markers)
         same = index.same(lesson)
         if same is not None:
             duplicates.append((lesson.id, same.id))
@@ -172,14 +174,16 @@ def _check_length(where: str, length: int, limit: int) -> None:
         )
 
 
-def _marked(lesson: Lesson, tests: EvaluationTexts) -> tuple[Lesson, list[str]]:
+def _marked(
+    lesson: Lesson, tests: EvaluationTexts, markers: Sequence[str]
+) -> tuple[Lesson, list[str]]:
     """The lesson cleaned, flagged, and in memory only where weights are the wrong place for it."""
     body, cleaned = _clean(lesson.body)
     lesson = replace(lesson, body=body)
     text = lesson.text
     flags: list[Flag] = ["control_characters"] if cleaned else []
     notes = ["had control characters, which were taken out"] if cleaned else []
-    if any(token in text for token in SPECIAL_TOKENS):
+    if any(marker in text for marker in markers):
         flags.append("special_tokens")
         notes.append("contains the model's own markers; they are kept as plain text")
     if INJECTION.search(text):

@@ -68,5 +68,6 @@ def open_learning(
         memory=memory,
         planner=planner,
         config=loaded.config,
+        markers=loaded.tokenizer.chat.markers,
         stop=process.close if process is not None else lambda: None,
     )

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from nanohydra.core.types import Message
 from nanohydra.engine import Engine, EngineConfig, SamplingParams, generate
 from nanohydra.model import Decoder
-from nanohydra.tokenizer import SPECIAL_TOKENS, Tokenizer, parse_assistant, render
+from nanohydra.tokenizer import Tokenizer, render
 
-CALL = "<|call|>"
 ROWS, PREFILL_TOKENS = 64, 2048
 
 
@@ -55,13 +54,10 @@ def reply_to_all(
         max_rows=min(ROWS, len(ids)),
         max_length=min(limit, longest + max_new_tokens),
         prefill_tokens=PREFILL_TOKENS,
+        num_ids=tokenizer.vocab_size,
     )
-    stop_ids = {tokenizer.special_id(name) for name in SPECIAL_TOKENS} - {
-        tokenizer.special_id(CALL)
-    }
-    params = SamplingParams(
-        temperature=0.0, max_tokens=max_new_tokens, stop_ids=tuple(sorted(stop_ids))
-    )
+    chat = tokenizer.chat
+    params = SamplingParams(temperature=0.0, max_tokens=max_new_tokens, stop_ids=chat.stop_ids)
     was_training = model.training
     try:
         done = generate(Engine(model, config), [ids[number] for number in order], params)
@@ -73,7 +69,7 @@ def reply_to_all(
             raise RuntimeError("the model failed to answer; its weights may be damaged")
         replies[number] = Reply(
             ids=completion.ids,
-            message=parse_assistant(tokenizer, completion.ids),
-            ended=completion.ids[-1:] == (tokenizer.end_id,),
+            message=chat.parse(completion.ids),
+            ended=chat.ended(completion.ids),
         )
     return [replies[number] for number in range(len(prompts))]

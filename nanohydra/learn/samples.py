@@ -51,12 +51,14 @@ def encode(
     """
     if not messages:
         return _document(tokenizer, answer, max_length)
-    prompt = render(tokenizer, messages, add_generation_prompt=True).ids
-    ids = render(tokenizer, (*messages, Message(role="assistant", content=answer))).ids
-    mask = [False] * len(prompt) + [True] * (len(ids) - len(prompt))
+    reply = Message(role="assistant", content=answer)
+    rendered = tokenizer.chat.render_reply(messages, reply)
+    ids, mask = rendered.ids, rendered.mask
     if len(ids) > max_length:
-        ids = [tokenizer.bos_id, *ids[len(ids) - max_length + 1 :]]
-        mask = [False, *mask[len(mask) - max_length + 1 :]]
+        prefix = tokenizer.prefix_ids
+        left_out = len(ids) - max_length + len(prefix)
+        ids = [*prefix, *ids[left_out:]]
+        mask = [*[False] * len(prefix), *mask[left_out:]]
     return Sample(ids=tuple(ids), mask=tuple(mask))
 
 
@@ -81,7 +83,7 @@ def encode_record(
 
 
 def _document(tokenizer: Tokenizer, text: str, max_length: int) -> Sample:
-    ids = (tokenizer.bos_id, *tokenizer.encode(text))[:max_length]
+    ids = (*tokenizer.prefix_ids, *tokenizer.encode(text))[:max_length]
     return Sample(ids=ids, mask=(False, *[True] * (len(ids) - 1)))
 
 

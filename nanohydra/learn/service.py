@@ -27,6 +27,7 @@ from nanohydra.learn.unlearn import forget
 from nanohydra.memory import Memory, Source
 from nanohydra.memory.documents import read_document
 from nanohydra.model import ModelConfig
+from nanohydra.tokenizer import SPECIAL_TOKENS
 
 Json = dict[str, Any]
 Resolve = Literal["ask", "keep_both", "replace", "reject"]
@@ -36,6 +37,7 @@ class LearningService:
     """Lessons, jobs, versions and memory of one served model. Safe for threads.
 
     config: of the base, for the shapes of adapters that are loaded from elsewhere.
+    markers: texts of its special tokens.
     stop: ends what the service started (the learner's process).
     """
 
@@ -47,10 +49,11 @@ class LearningService:
         memory: Memory,
         planner: Planner,
         config: ModelConfig,
+        markers: Sequence[str] = SPECIAL_TOKENS,
         stop: Callable[[], None] = lambda: None,
     ) -> None:
         self.store, self.bank, self.memory, self.planner = store, bank, memory, planner
-        self.config = config
+        self.config, self.markers = config, markers
         self._stop = stop
 
     def close(self) -> None:
@@ -72,7 +75,7 @@ class LearningService:
     def _submit(self, items: list[Json], alias: str, owner: str, resolve: Resolve) -> Json:
         lessons = parse_lessons(items, owner=owner, alias=alias)
         earlier = self.store.lessons(owner=owner)
-        found = curate(lessons, earlier)
+        found = curate(lessons, earlier, markers=self.markers)
         conflicts = [views.conflict(c, lessons) for c in found.conflicts]
         if conflicts and resolve == "ask":
             return {"job": None, "lessons": [], "warnings": found.warnings, "conflicts": conflicts}

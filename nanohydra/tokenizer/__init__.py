@@ -1,4 +1,4 @@
-"""Text to tokens: BPE training, special tokens, the chat template (messages to ids and mask)."""
+"""Text to tokens: any tokenizer, training one, and chat formats (messages to ids and mask)."""
 
 from typing import TYPE_CHECKING
 
@@ -7,11 +7,11 @@ from nanohydra.tokenizer.config import TokenizerConfig
 from nanohydra.tokenizer.special import SPECIAL_TOKENS
 
 if TYPE_CHECKING:
+    from nanohydra.tokenizer.chat import ChatFormat, ChatTool, Rendered
     from nanohydra.tokenizer.inspection import SAMPLES, DomainReport, inspect
     from nanohydra.tokenizer.stream import StreamDecoder
     from nanohydra.tokenizer.template import (
         CHAT_TEMPLATE,
-        Rendered,
         format_call,
         parse_assistant,
         parse_call,
@@ -24,6 +24,8 @@ __all__ = [
     "CHAT_TEMPLATE",
     "SAMPLES",
     "SPECIAL_TOKENS",
+    "ChatFormat",
+    "ChatTool",
     "DomainReport",
     "Rendered",
     "StreamDecoder",
@@ -42,7 +44,9 @@ __getattr__ = lazy_names(
     {
         "CHAT_TEMPLATE": _TEMPLATE,
         "DomainReport": "nanohydra.tokenizer.inspection",
-        "Rendered": _TEMPLATE,
+        "ChatFormat": "nanohydra.tokenizer.chat",
+        "ChatTool": "nanohydra.tokenizer.chat",
+        "Rendered": "nanohydra.tokenizer.chat",
         "SAMPLES": "nanohydra.tokenizer.inspection",
         "StreamDecoder": "nanohydra.tokenizer.stream",
         "Tokenizer": "nanohydra.tokenizer.tokenizer",

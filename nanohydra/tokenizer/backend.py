@@ -13,7 +13,6 @@ from typing import Any
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
-from nanohydra.core.errors import UserError
 from nanohydra.tokenizer.special import SPECIAL_TOKENS
 
 SPLIT_PATTERN = (
@@ -63,38 +62,26 @@ def collect_characters(texts: Iterable[str]) -> Backend:
     return backend
 
 
-def kind_of(backend: Backend, where: str) -> str:
-    """Either "bpe" or "characters". Raises UserError for a file that is neither, naming `where`."""
-    layout = json.loads(backend.to_str())
-    if layout["model"].get("type") == "WordLevel":
-        return "characters"
-    splitter = layout.get("pre_tokenizer") or {}
-    steps = [splitter, *splitter.get("pretokenizers", [])]
-    if layout["model"].get("type") == "BPE" and any(s.get("type") == "ByteLevel" for s in steps):
-        return "bpe"
-    raise UserError(
-        f"{where}: a {layout['model'].get('type')} tokenizer is not supported; "
-        "byte-level BPE and single characters are"
-    )
+def kind_of(backend: Backend, *, native: bool) -> str:
+    """What the file calls its model, in lower case; "characters" for those made here."""
+    name = type(backend.model).__name__.lower()
+    return "characters" if native and name == "wordlevel" else name
 
 
-def token_bytes(backend: Backend, kind: str) -> list[bytes]:
-    """What each id stands for; special tokens give their names. Index = id."""
-    added = set(backend.get_added_tokens_decoder())
-    to_byte = {character: byte for byte, character in enumerate(byte_alphabet())}
-    names = {id: name for name, id in backend.get_vocab().items()}
-    result = []
-    for id in range(len(names)):
-        name = names[id]
-        plain = kind == "characters" or id in added
-        result.append(name.encode() if plain else bytes(to_byte[c] for c in name))
-    return result
+def identity(backend: Backend, *, native: bool) -> dict[str, Any]:
+    """What decides the ids of a text, and nothing that a version of the library may rename.
 
-
-def identity(backend: Backend) -> dict[str, Any]:
-    """What decides the ids of a text, and nothing that a version of the library may rename."""
+    For a vocabulary from elsewhere also whatever else its file says of normalizing and splitting.
+    """
     layout = json.loads(backend.to_str())
     model = layout["model"]
+    if not native:
+        return {
+            "model": {key: value for key, value in model.items() if key != "dropout"},
+            "added": layout["added_tokens"],
+            "normalizer": layout.get("normalizer"),
+            "pre_tokenizer": layout.get("pre_tokenizer"),
+        }
     pattern = [
         step.get("pattern")
         for step in (layout["pre_tokenizer"] or {}).get("pretokenizers", [layout["pre_tokenizer"]])

@@ -1,4 +1,4 @@
-"""The chat layout, in one place: messages -> ids + loss mask, the same as Jinja, and back.
+"""The chat layout of models made here: messages -> ids + loss mask, the same as Jinja, and back.
 
     <|bos|> then for each message
     <|system|>text<|end|>  <|user|>text<|end|>  <|tool|>result<|end|>
@@ -12,20 +12,38 @@ user is a marker. Without markers in the text both give the same ids.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from nanohydra.core.errors import UserError
-from nanohydra.core.types import Document, Message, Record, ToolCall
-from nanohydra.tokenizer.special import ASSISTANT, CALL, SYSTEM, TOOL, USER
+from nanohydra.core.types import Document, Message, Record
+from nanohydra.tokenizer.calls import CALL_FORMATS, format_call, parse_call
+from nanohydra.tokenizer.chat import ChatFormat, ChatTool, Rendered, check_message
+from nanohydra.tokenizer.reader import TurnReader
+from nanohydra.tokenizer.special import (
+    ASSISTANT,
+    BOS,
+    CALL,
+    END,
+    SPECIAL_TOKENS,
+    SYSTEM,
+    TOOL,
+    USER,
+)
 
 if TYPE_CHECKING:
     from nanohydra.tokenizer.tokenizer import Tokenizer
 
+__all__ = [
+    "CHAT_TEMPLATE",
+    "OwnChat",
+    "Rendered",
+    "format_call",
+    "parse_assistant",
+    "parse_call",
+    "record_texts",
+    "render",
+]
 ROLE_TOKENS = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT, "tool": TOOL}
-RAW, ERROR = "_raw", "_error"  # arguments of a call whose JSON did not parse
 
 CHAT_TEMPLATE = """\
 {{- bos_token -}}
@@ -58,82 +76,86 @@ CHAT_TEMPLATE = """\
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rendered:
-    """A conversation as ids. `mask` is True where a token carries loss; same length."""
+class OwnChat(ChatFormat):
+    """The layout above. Tools are known to the model from training, so they are not listed."""
 
-    ids: list[int]
-    mask: list[bool]
+    name = "nanohydra"
+    offers_tools = False
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.call_id = tokenizer.special_id(CALL)
+        self.end_ids = (tokenizer.special_id(END),)
+        # Any other marker means that the model has begun someone else's turn.
+        specials = {tokenizer.special_id(name) for name in SPECIAL_TOKENS}
+        self.stop_ids = tuple(sorted(specials - {self.call_id}))
+        self.markers = SPECIAL_TOKENS
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ChatTool] = (),
+        add_generation_prompt: bool = False,
+    ) -> Rendered:
+        """Loss falls on the assistant's text, its calls and its `<|end|>`; never on the role
+        token, nor on what others say. Raises UserError for an unknown role or calls by another.
+        """
+        tokenizer = self.tokenizer
+        ids, mask = [tokenizer.special_id(BOS)], [False]
+        for message in messages:
+            check_message(message)
+            ids.append(tokenizer.special_id(ROLE_TOKENS[message.role]))
+            mask.append(False)
+            body = self._body(message)
+            ids += body
+            mask += [message.role == "assistant"] * len(body)
+        if add_generation_prompt:
+            ids.append(tokenizer.special_id(ASSISTANT))
+            mask.append(False)
+        return Rendered(ids=ids, mask=mask)
+
+    def render_reply(
+        self, messages: Sequence[Message], reply: Message, *, tools: Sequence[ChatTool] = ()
+    ) -> Rendered:
+        """A prompt and the reply to it; only the reply carries loss."""
+        prompt = self.render(messages, add_generation_prompt=True).ids
+        ids = self.render((*messages, reply)).ids
+        mask = [False] * len(prompt) + [True] * (len(ids) - len(prompt))
+        return Rendered(ids=ids, mask=mask)
+
+    def reader(self, tools: Sequence[ChatTool] = ()) -> TurnReader:
+        """Calls are known by the id of `<|call|>`, which no text can produce."""
+        return TurnReader(self.tokenizer, stop_ids=self.stop_ids, calls=CALL_FORMATS["nanohydra"])
+
+    def parse(self, ids: Sequence[int], *, tools: Sequence[ChatTool] = ()) -> Message:
+        """The inverse of `render`; `ids` may begin with `<|assistant|>`.
+
+        A call whose arguments are not a JSON object has the arguments
+        `{"_error": why, "_raw": everything between the markers}`.
+        """
+        begins = list(ids[:1]) == [self.tokenizer.special_id(ASSISTANT)]
+        return super().parse(ids[1:] if begins else ids)
+
+    def _body(self, message: Message) -> list[int]:
+        """Ids after the role token, `<|end|>` included."""
+        ids = self.tokenizer.encode(message.content)
+        for call in message.tool_calls:
+            ids.append(self.call_id)
+            ids += self.tokenizer.encode(format_call(call))
+        return [*ids, *self.end_ids]
 
 
 def render(
     tokenizer: Tokenizer, messages: Sequence[Message], *, add_generation_prompt: bool = False
 ) -> Rendered:
-    """Ids of a conversation, and which of them the assistant has to learn.
-
-    Loss falls on the assistant's text, its calls and its `<|end|>`; never on the role token, nor
-    on what others say. Raises UserError for an unknown role or calls by another role.
-    """
-    ids, mask = [tokenizer.bos_id], [False]
-    for message in messages:
-        if message.role not in ROLE_TOKENS:
-            known = ", ".join(ROLE_TOKENS)
-            raise UserError(f"unknown role {message.role!r} in a conversation; known: {known}")
-        if message.tool_calls and message.role != "assistant":
-            raise UserError(f"a {message.role!r} message has tool calls; only 'assistant' may")
-        ids.append(tokenizer.special_id(ROLE_TOKENS[message.role]))
-        mask.append(False)
-        body = _body(tokenizer, message)
-        ids += body
-        mask += [message.role == "assistant"] * len(body)
-    if add_generation_prompt:
-        ids.append(tokenizer.special_id(ASSISTANT))
-        mask.append(False)
-    return Rendered(ids=ids, mask=mask)
+    """Ids of a conversation in the tokenizer's own layout, see `ChatFormat.render`."""
+    return tokenizer.chat.render(messages, add_generation_prompt=add_generation_prompt)
 
 
 def parse_assistant(tokenizer: Tokenizer, ids: Sequence[int]) -> Message:
-    """The message that a model wrote: the inverse of `render` for one assistant turn.
-
-    `ids` may begin with `<|assistant|>`; reading stops at the first marker that is no `<|call|>`.
-    A call whose arguments are not a JSON object has the arguments
-    `{"_error": why, "_raw": everything between the markers}`.
-    """
-    call, assistant = tokenizer.special_id(CALL), tokenizer.special_id(ASSISTANT)
-    pieces: list[list[int]] = [[]]
-    for place, id in enumerate(ids):
-        if id == call:
-            pieces.append([])
-        elif not tokenizer.is_special(id):
-            pieces[-1].append(id)
-        elif place > 0 or id != assistant:
-            break
-    content, *calls = (tokenizer.decode(piece) for piece in pieces)
-    return Message(
-        role="assistant",
-        content=content,
-        tool_calls=tuple(parse_call(text, f"call_{n}") for n, text in enumerate(calls)),
-    )
-
-
-def format_call(call: ToolCall) -> str:
-    """`NAME JSON`, the text after `<|call|>`; a call that did not parse gives its own text back."""
-    if RAW in call.arguments:
-        return str(call.arguments[RAW])
-    return f"{call.name} {json.dumps(dict(call.arguments), ensure_ascii=False)}"
-
-
-def parse_call(text: str, id: str) -> ToolCall:
-    """The inverse of `format_call`; errors are values, see `parse_assistant`."""
-    name, _, body = text.partition(" ")
-    try:
-        arguments: Any = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        arguments = {ERROR: f"the arguments are not valid JSON: {error}", RAW: text}
-    if not isinstance(arguments, Mapping):
-        kind = type(arguments).__name__
-        arguments = {ERROR: f"the arguments must be a JSON object, not {kind}", RAW: text}
-    return ToolCall(id=id, name=name, arguments=arguments)
+    """The message that a model wrote, see `ChatFormat.parse`."""
+    return tokenizer.chat.parse(ids)
 
 
 def record_texts(record: Record) -> Iterator[str]:
@@ -144,12 +166,3 @@ def record_texts(record: Record) -> Iterator[str]:
     for message in record.messages:
         yield message.content
         yield from (format_call(call) for call in message.tool_calls)
-
-
-def _body(tokenizer: Tokenizer, message: Message) -> list[int]:
-    """Ids after the role token, `<|end|>` included."""
-    ids = tokenizer.encode(message.content)
-    for call in message.tool_calls:
-        ids.append(tokenizer.special_id(CALL))
-        ids += tokenizer.encode(format_call(call))
-    return [*ids, tokenizer.end_id]

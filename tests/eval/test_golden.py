@@ -35,7 +35,7 @@ LENGTH = 512  # of the model's context, BOS included
 class Pieces:
     """The score-ordered merging of llama2.c's tokenizer, cut at the model's context."""
 
-    bos_id = 1
+    start_id = 1
 
     def __init__(self, path: Path) -> None:
         data = path.read_bytes()

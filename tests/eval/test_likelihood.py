@@ -24,7 +24,7 @@ TEXTS = ["abcdabcd", "b", "", "aacdbbacddbcaadcbbadc", "hi \u00e4"]
 class Letters:
     """One token per character, 1..11; BOS is 0."""
 
-    bos_id = BOS
+    start_id = BOS
 
     def encode(self, text: str) -> list[int]:
         return [1 + ord(character) % (VOCAB - 1) for character in text]

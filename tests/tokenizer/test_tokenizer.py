@@ -188,7 +188,9 @@ def test_bytes_that_are_not_text_are_named(tmp_path: Path) -> None:
         Tokenizer.load(tmp_path)
 
 
-def test_foreign_tokenizers_are_refused(bpe_folder: Path, tmp_path: Path) -> None:
+def test_without_our_special_tokens_it_is_a_tokenizer_from_elsewhere(
+    bpe: Tokenizer, bpe_folder: Path, tmp_path: Path
+) -> None:
     layout = json.loads((bpe_folder / "tokenizer.json").read_text())
     layout["added_tokens"] = []
     layout["model"]["vocab"] = {
@@ -196,12 +198,10 @@ def test_foreign_tokenizers_are_refused(bpe_folder: Path, tmp_path: Path) -> Non
     }
     layout["model"]["merges"] = []
     (tmp_path / "tokenizer.json").write_text(json.dumps(layout))
-    with pytest.raises(UserError, match=r"no special token '<\|bos\|>'"):
-        Tokenizer.load(tmp_path)
-    layout["pre_tokenizer"] = None
-    (tmp_path / "tokenizer.json").write_text(json.dumps(layout))
-    with pytest.raises(UserError, match="BPE tokenizer is not supported"):
-        Tokenizer.load(tmp_path)
+    other = Tokenizer.load(tmp_path)
+    assert bpe.native and not other.native
+    assert (other.bos_id, other.pad_id, other.end_id, other.prefix_ids) == (None, None, None, ())
+    assert other.chat.name.startswith("plain")
 
 
 @settings(max_examples=20)
