@@ -30,9 +30,11 @@ from nanohydra.core.errors import UserError
 from nanohydra.core.files import atomic_path, write_json
 from nanohydra.model import Decoder, ModelConfig
 from nanohydra.tokenizer import Tokenizer
+from nanohydra.tokenizer.files import FILES as TOKENIZER_FILES
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
-FILES = (CONFIG, GENERATION, WEIGHTS, "tokenizer.json", "tokenizer_config.json", MANIFEST)
+FILES = (CONFIG, GENERATION, WEIGHTS, MANIFEST, *TOKENIZER_FILES)
+SAMPLING = ("temperature", "top_k", "top_p", "min_p")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,12 @@ class Loaded:
     tokenizer: Tokenizer
     config: ModelConfig
     manifest: Mapping[str, Any]
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """How the model's makers sample from it (generation_config.json); empty if unsaid."""
+        stated = self.tokenizer.files.generation
+        return {n: v for n in SAMPLING if isinstance(v := stated.get(n), int | float)}
 
 
 def save(
@@ -62,17 +70,13 @@ def save(
             f"{config.vocab_size}; they do not belong together"
         )
     family = family_of(config)
-    ids = {
-        "bos_token_id": tokenizer.bos_id,
-        "eos_token_id": tokenizer.end_id,
-        "pad_token_id": tokenizer.pad_id,
-    }
+    ids = token_ids(tokenizer)
     head = {"architectures": [family.architecture], "model_type": family.model_type}
     dtype = {"torch_dtype": str(model.dtype).removeprefix("torch.")}
     with atomic_path(folder) as new:
         new.mkdir()
         write_json(new / CONFIG, {**head, **family.to_hf(config), **ids, **dtype})
-        write_json(new / GENERATION, ids)
+        write_json(new / GENERATION, {**ids, **tokenizer.files.generation})
         write_tensors(new / WEIGHTS, family.export_tensors(config, model.state_dict()))
         tokenizer.save(new)
         about = {
@@ -81,6 +85,19 @@ def save(
             "tokenizer": tokenizer.fingerprint,
         }
         write_manifest(new, manifest, about)
+
+
+def token_ids(tokenizer: Tokenizer) -> dict[str, Any]:
+    """The named ids of config.json, null for those that the tokenizer lacks.
+
+    A model from elsewhere may have several ids that end a text; they stay as they were.
+    """
+    ends = list(tokenizer.files.eos_ids)
+    return {
+        "bos_token_id": tokenizer.bos_id,
+        "eos_token_id": (ends if len(ends) > 1 else ends[0]) if ends else tokenizer.end_id,
+        "pad_token_id": tokenizer.pad_id,
+    }
 
 
 def load(
