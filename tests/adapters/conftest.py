@@ -10,6 +10,7 @@ import torch
 
 from nanohydra.adapters import AdapterWeights, LoraConfig, Pair, attach, base_hash
 from nanohydra.model import Decoder, ModelConfig
+from tests.checkpoint.conftest import CONFIGS
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 60,
@@ -39,6 +40,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "gpt2": GPT2,
     "native": NATIVE,
 }
+# Of each family of open models one more, for what depends on names and layouts alone.
+OPEN: dict[str, dict[str, Any]] = {
+    name: {**fields, "num_layers": 3, "vocab_size": 60}
+    for name, (_, fields) in CONFIGS.items()
+    if name in ("llama biases", "mistral", "qwen2", "smollm3", "gemma2", "gemma3", "phi3", "olmo2")
+}
 MakeModel = Callable[..., Decoder]
 MakeWeights = Callable[..., AdapterWeights]
 
@@ -52,7 +59,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def make_model() -> MakeModel:
     def make(kind: str = "qwen3", seed: int = 0, **changes: Any) -> Decoder:
         """A decoder in evaluation mode in which no weight is zero."""
-        model = Decoder(ModelConfig(**{**KINDS[kind], **changes}))
+        model = Decoder(ModelConfig(**{**KINDS, **OPEN}[kind] | changes))
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for parameter in model.parameters():

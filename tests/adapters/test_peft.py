@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from nanohydra.adapters import (
     AdapterWeights,
@@ -22,6 +23,7 @@ from nanohydra.adapters import (
 from nanohydra.checkpoint import save
 from nanohydra.model import Decoder
 from nanohydra.tokenizer import Tokenizer
+from tests.adapters.conftest import OPEN
 
 if not importlib.util.find_spec("peft") or not importlib.util.find_spec("transformers"):
     pytest.skip("peft or transformers is not installed", allow_module_level=True)
@@ -42,7 +44,7 @@ def peft() -> Iterator[Any]:
         yield module
 
 
-@pytest.fixture(params=["qwen3", "lfm2", "gpt2"])
+@pytest.fixture(params=["qwen3", "lfm2", "gpt2", *OPEN])
 def standard(request: pytest.FixtureRequest, make_model: Make) -> Decoder:
     return make_model(request.param, vocab_size=300)
 
@@ -106,6 +108,11 @@ TARGETS = {
     "qwen3": ["q_proj", "v_proj", "down_proj"],
     "lfm2": ["q_proj", "w2", "self_attn.out_proj"],
     "gpt2": ["c_attn", "c_fc"],
+    "phi3": ["qkv_proj", "gate_up_proj", "o_proj"],
+}
+PATTERNS = {
+    "gpt2": {"rank_pattern": {"h.1.mlp.c_fc": 2}, "alpha_pattern": {"c_attn": 3}},
+    "phi3": {"rank_pattern": {"1.mlp.gate_up_proj": 2}, "alpha_pattern": {"qkv_proj": 3}},
 }
 
 
@@ -121,12 +128,12 @@ TARGETS = {
 def test_theirs_here(peft: Any, standard: Decoder, tmp_path: Path, fields: dict[str, Any]) -> None:
     theirs = in_transformers(standard, tmp_path / "m")
     family = theirs.config.model_type
-    if family == "gpt2" and "rank_pattern" in fields:
-        fields = {"rank_pattern": {"h.1.mlp.c_fc": 2}, "alpha_pattern": {"c_attn": 3}}
+    if "rank_pattern" in fields and family in PATTERNS:
+        fields = PATTERNS[family]
     config = peft.LoraConfig(
         r=4,
         lora_alpha=6,
-        target_modules=TARGETS[family],
+        target_modules=TARGETS.get(family, TARGETS["qwen3"]),
         fan_in_fan_out=family == "gpt2",
         task_type="CAUSAL_LM",
         **fields,
@@ -144,4 +151,7 @@ def test_theirs_here(peft: Any, standard: Decoder, tmp_path: Path, fields: dict[
     # And on: what PEFT made can be published and read again.
     save_adapter(tmp_path / "b", weights, standard.config, manifest={})
     assert load_adapter(tmp_path / "b", model=standard).id == weights.id
-    assert json.loads((tmp_path / "b" / "adapter_config.json").read_text())["use_rslora"] is False
+    written = json.loads((tmp_path / "b" / "adapter_config.json").read_text())
+    assert written["use_rslora"] is False
+    names = [set(load_file(tmp_path / x / "adapter_model.safetensors")) for x in "ab"]
+    assert names[0] == names[1]
