@@ -36,6 +36,7 @@ COMMANDS = Table(
         "adapters": "nanohydra.commands.adapters:main",
         "consolidate": "nanohydra.commands.consolidate:main",
         "learner": "nanohydra.commands.learner:main",
+        "import": "nanohydra.commands.import_:main",
     },
 )
 # These own the machine and run thousands of small operations a second: threads that spin between
