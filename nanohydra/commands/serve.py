@@ -135,6 +135,8 @@ def load_chat(folder: Path, recipe: Recipe, config: EngineConfig, max_waiting: i
     as_stored = runtime.device == "cpu" and recipe.runtime.dtype == "auto"
     dtype = None if as_stored else runtime.dtype
     loaded = load(folder, device=runtime.device, dtype=dtype)
+    if note := loaded.tokenizer.chat.note:
+        console(stderr=True).print(note, style="dim")
     engine = Engine(loaded.model, replace(config, num_ids=loaded.tokenizer.vocab_size))
     return ChatModel(loaded, EngineThread(engine, max_waiting=max_waiting))
 

@@ -7,6 +7,7 @@ another note, and only the server's own words say what to do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nanohydra.core.types import Message
 
@@ -19,9 +20,18 @@ def frame_notes(texts: Sequence[str]) -> str:
     return "\n".join((INTRODUCTION, *lines))
 
 
-def with_notes(messages: Sequence[Message], texts: Sequence[str]) -> tuple[Message, ...]:
-    """A conversation with notes in its system turn, behind what stands there already."""
-    notes, (first, *rest) = frame_notes(texts), messages
+def with_notes(
+    messages: Sequence[Message], texts: Sequence[str], *, system: bool = True
+) -> tuple[Message, ...]:
+    """A conversation with notes in its system turn, behind what stands there already.
+
+    system: False puts them before the last message, for models that read no system turn.
+    """
+    notes = frame_notes(texts)
+    if not system:
+        *before, last = messages
+        return (*before, replace(last, content=f"{notes}\n\n{last.content}"))
+    first, *rest = messages
     if first.role != "system":
         return (Message(role="system", content=notes), first, *rest)
     return (Message(role="system", content=f"{first.content}\n\n{notes}"), *rest)

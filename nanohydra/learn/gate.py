@@ -142,7 +142,9 @@ class Gate:
         noted, prompts = [], []
         for item in items:
             if item.lesson_id in texts:
-                prompt = with_notes(item.messages, [texts[item.lesson_id]])
+                note = [texts[item.lesson_id]]
+                system = self.loaded.tokenizer.chat.takes_system
+                prompt = with_notes(item.messages, note, system=system)
                 if self.can_read(prompt):
                     noted.append(item)
                     prompts.append(prompt)

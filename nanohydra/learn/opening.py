@@ -59,6 +59,7 @@ def open_learning(
         host=host,
         base=base_hash(loaded.model),
         name=name,
+        system=loaded.tokenizer.chat.takes_system,
     )
     options = changes(config or LearnConfig(), "learn.")
     process = LearnerProcess(home, model, options) if learner else None

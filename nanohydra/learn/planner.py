@@ -64,7 +64,8 @@ class Target:
 class Planner:
     """Plans requests. Safe for threads.
 
-    name: of the served model, which means the same as "auto".
+    name: of the served model, which means the same as "auto". system: whether it reads system
+        messages; notes come with the question where it does not.
     """
 
     def __init__(
@@ -77,7 +78,9 @@ class Planner:
         host: AdapterHost,
         base: str,
         name: str,
+        system: bool = True,
     ) -> None:
+        self.system = system
         self.store, self.bank, self.memory, self.router = store, bank, memory, router
         self.host, self.base, self.name = host, base, name
         self._lock = threading.RLock()
@@ -124,7 +127,7 @@ class Planner:
                     label="+".join(route.versions),
                 )
         hits = self.memory.search(question, owner=owner) if remember and question else []
-        return from_memory(plan, hits) if hits else plan
+        return from_memory(plan, hits, system=self.system) if hits else plan
 
     def target(self, model: str) -> Target:
         """What a model's name means. Raises UserError for an unknown one."""
@@ -211,9 +214,9 @@ class Planner:
         return adapter
 
 
-def from_memory(plan: RequestPlan, hits: Sequence[Hit]) -> RequestPlan:
+def from_memory(plan: RequestPlan, hits: Sequence[Hit], *, system: bool = True) -> RequestPlan:
     """The plan with passages of the memory before the conversation, as quoted notes."""
-    messages = with_notes(plan.messages, [hit.text for hit in hits])
+    messages = with_notes(plan.messages, [hit.text for hit in hits], system=system)
     sources = tuple(
         {
             "lesson": hit.source_id, "title": hit.title, "text": hit.text,

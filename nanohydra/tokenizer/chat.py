@@ -37,7 +37,8 @@ class ChatFormat(ABC):
     they were asked for; otherwise the model knows them by itself.
     end_ids: any of them ends the assistant's turn as it should. stop_ids: those, and others that
     show that the model has begun somebody else's turn. stop_strings: the same in text.
-    markers: texts that stand for something other than themselves.
+    markers: texts that stand for something other than themselves. takes_system: whether the model
+    reads system messages. note: what a person should know before they chat.
     """
 
     tokenizer: Tokenizer
@@ -47,6 +48,8 @@ class ChatFormat(ABC):
     stop_ids: tuple[int, ...]
     stop_strings: tuple[str, ...] = ()
     markers: tuple[str, ...]
+    takes_system: bool = True
+    note: str = ""
 
     @abstractmethod
     def render(

@@ -26,8 +26,12 @@ LABELS = {"system": "System:", "user": "User:", "assistant": "Assistant:", "tool
 class PlainChat(ChatFormat):
     """Labels and line ends; no tools."""
 
-    name = "plain labels, for the model has no chat template"
+    name = "plain"
     offers_tools = False
+    note = (
+        "This model has no chat template: it reads the conversation as a transcript with the "
+        "labels User: and Assistant:, and answers as well as it continues one."
+    )
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer

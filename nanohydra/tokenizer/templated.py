@@ -47,6 +47,7 @@ class TemplateChat(ChatFormat):
         names = (*tokenizer.special_names, *(n for n in written if not n.isspace()), *marks)
         self.markers = tuple(dict.fromkeys(name for name in names if len(name) > 1))
         self._find_ends()
+        self.takes_system = self._reads_system()
 
     def render(
         self,
@@ -135,6 +136,14 @@ class TemplateChat(ChatFormat):
         self.end_ids = tuple(dict.fromkeys(ends))
         self.stop_ids = tuple(dict.fromkeys((*ends, *others)))
         self.end_pattern = pattern_of(found[:1]) if found else None
+
+    def _reads_system(self) -> bool:
+        messages = [
+            Message(role="system", content=SAID),
+            Message(role="user", content=ASKED),
+        ]
+        prompt = self._conversation(messages, ()).try_render(2, generation=True)
+        return prompt is not None and SAID in prompt
 
     @cached_property
     def _opens_thinking(self) -> bool:
