@@ -37,7 +37,7 @@ def make_prompt(
         raise UserError("the conversation is empty; it needs at least one message")
 
     def rendered(kept: Sequence[Message]) -> tuple[int, ...]:
-        return tuple(tokenizer.chat.render(kept, tools=tools, add_generation_prompt=True).ids)
+        return tuple(tokenizer.chat.prompt(kept, tools=tools))
 
     ids = rendered(messages)
     if len(ids) <= max_length - reserve:

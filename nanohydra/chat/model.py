@@ -24,7 +24,6 @@ from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
 from nanohydra.core.types import Message
 from nanohydra.engine import EngineStopped, EngineThread, EventStream, Hold, Request
-from nanohydra.tokenizer import render
 from nanohydra.tools import Tool, load_tools, run_tool
 
 
@@ -53,7 +52,7 @@ class ChatModel:
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of a conversation as the model reads it."""
-        return len(render(self.tokenizer, messages, add_generation_prompt=True).ids)
+        return len(self.tokenizer.chat.prompt(messages))
 
     def stream(
         self,

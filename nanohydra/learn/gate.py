@@ -159,7 +159,7 @@ class Gate:
     def can_read(self, messages: Sequence[Message]) -> bool:
         """Whether the model's tokenizer has the characters, and its chat format the roles."""
         try:
-            self.loaded.tokenizer.chat.render(messages, add_generation_prompt=True)
+            self.loaded.tokenizer.chat.prompt(messages)
         except UserError:
             return False
         return True

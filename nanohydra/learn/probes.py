@@ -29,7 +29,6 @@ from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.replies import Reply, reply_to_all
 from nanohydra.learn.samples import Sample, encode_record, pack
 from nanohydra.model import Decoder
-from nanohydra.tokenizer import render
 
 ROWS_AT_ONCE = 16
 OPENING_CHARS = 60
@@ -160,7 +159,7 @@ def losses(model: Decoder, samples: Sequence[Sample]) -> tuple[list[float], list
 @torch.inference_mode()
 def leads_of(loaded: Loaded, messages: Sequence[Message], reply: Reply) -> list[float]:
     """How far the model puts each token of its greedy reply ahead of the next likeliest one."""
-    prompt = render(loaded.tokenizer, messages, add_generation_prompt=True).ids
+    prompt = loaded.tokenizer.chat.prompt(messages)
     ids = [*prompt, *reply.ids][-loaded.config.max_seq_len :]
     x_BTD = loaded.model.hidden(torch.tensor([ids[:-1]], device=loaded.model.device))
     logits_TV = loaded.model.unembed(x_BTD[0, -len(reply.ids) :]).float()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nanohydra.core.types import Message
 from nanohydra.engine import Engine, EngineConfig, SamplingParams, generate
 from nanohydra.model import Decoder
-from nanohydra.tokenizer import Tokenizer, render
+from nanohydra.tokenizer import Tokenizer
 
 ROWS, PREFILL_TOKENS = 64, 2048
 
@@ -44,9 +44,9 @@ def reply_to_all(
     """
     if not prompts:
         return []
-    limit = model.config.max_seq_len
+    chat, limit = tokenizer.chat, model.config.max_seq_len
     room = max(1, limit - max_new_tokens)
-    ids = [render(tokenizer, each, add_generation_prompt=True).ids for each in prompts]
+    ids = [chat.prompt(each) for each in prompts]
     ids = [i if len(i) <= room else [i[0], *i[len(i) - room + 1 :]] for i in ids]
     order = sorted(range(len(ids)), key=lambda n: len(ids[n]))  # equal lengths are read together
     longest = len(ids[order[-1]])
@@ -56,7 +56,6 @@ def reply_to_all(
         prefill_tokens=PREFILL_TOKENS,
         num_ids=tokenizer.vocab_size,
     )
-    chat = tokenizer.chat
     params = SamplingParams(temperature=0.0, max_tokens=max_new_tokens, stop_ids=chat.stop_ids)
     was_training = model.training
     try:

@@ -64,6 +64,10 @@ class ChatFormat(ABC):
         Raises UserError for a conversation that the format cannot express.
         """
 
+    def prompt(self, messages: Sequence[Message], *, tools: Sequence[ChatTool] = ()) -> list[int]:
+        """Ids of a conversation and of what leads the assistant's answer to it."""
+        return self.render(messages, tools=tools, add_generation_prompt=True).ids
+
     @abstractmethod
     def render_reply(
         self, messages: Sequence[Message], reply: Message, *, tools: Sequence[ChatTool] = ()

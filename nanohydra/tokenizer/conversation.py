@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from nanohydra.core.errors import UserError
@@ -16,7 +17,7 @@ from nanohydra.core.types import Message
 from nanohydra.tokenizer.calls import ERROR
 from nanohydra.tokenizer.chat import ChatTool, check_message
 from nanohydra.tokenizer.jinja import MARKS, Template
-from nanohydra.tokenizer.markers import cut, pattern_of
+from nanohydra.tokenizer.markers import Markers
 
 PRIVATE = range(0xE000, 0xF900)  # code points without a meaning of their own
 
@@ -32,6 +33,14 @@ class Text:
     def whole(self) -> str:
         """The text in one piece."""
         return "".join(self.pieces)
+
+    def find(self, marker: str, start: int) -> int:
+        """Where a marker stands, from a place on; -1 if nowhere. One that was typed is none."""
+        whole, breaks = self.whole, tuple(accumulate(map(len, self.pieces)))
+        place = whole.find(marker, start)
+        while place >= 0 and any(place < cut < place + len(marker) for cut in breaks):
+            place = whole.find(marker, place + 1)
+        return place
 
     def between(self, start: int, end: int) -> tuple[str, ...]:
         """The pieces of a part of the text."""
@@ -55,7 +64,7 @@ class Conversation:
         tools: Sequence[ChatTool],
         *,
         template: Template,
-        markers: Sequence[str],
+        markers: Markers,
         variables: Mapping[str, Any],
         short_ids: bool = False,
     ) -> None:
@@ -63,24 +72,22 @@ class Conversation:
             check_message(message)
         self.messages = tuple(messages)
         self.marks_generation = template.marks_generation
-        self._template, self._variables = template, variables
-        self._markers = markers
-        self._pattern = pattern_of(markers)
+        self._template, self._variables, self._markers = template, variables, markers
         plain = list(as_dicts(messages, short_ids=short_ids))
         listed = [dict(tool) for tool in tools] or None
-        self._strings = list(strings_of([plain, listed]))
-        used = {c for text in (*self._strings, template.source) for c in text if ord(c) > 0xDFFF}
+        texts = list(strings_of([plain, listed]))
+        used = {c for text in (*texts, template.source) for c in text if ord(c) >= PRIVATE.start}
         unused = (chr(code) for code in PRIVATE if chr(code) not in used)
         self._break, self._begin, self._end = (next(unused) for _ in range(3))
-        self._plain, self._listed = plain, listed
-        self._hard = False
-        if any(map(self._is_torn, self._strings)):
-            self._hard = self._is_joined()
+        self._dicts, self._tools = map_strings([plain, listed], self._escape)
+        if any(map(markers.is_torn, texts)):
+            apart = map_strings([plain, listed], self._set_apart)
+            if self._num_markers(*apart) != self._num_markers(self._dicts, self._tools):
+                self._dicts, self._tools = apart
 
     def render(self, count: int | None = None, *, generation: bool = False) -> Text:
         """The text of the first messages. Raises UserError if the template refuses them."""
-        raw = self._render(self._dicts(self._escape, count), generation)
-        return self._taken_apart(raw)
+        return self._taken_apart(self._render(self._dicts[:count], self._tools, generation))
 
     def try_render(self, count: int, *, generation: bool) -> str | None:
         """As `render`, in one piece; None for what the template refuses."""
@@ -94,14 +101,14 @@ class Conversation:
 
         Raises UserError if the template refuses the marks.
         """
-        messages = self._dicts(self._escape, None)
+        messages = map_strings(self._dicts, str)
         for message in messages:
             if message["role"] == "assistant" and message["content"].strip():
                 message["content"] = self._enclose(message["content"])
             elif message["role"] == "assistant" and message.get("tool_calls"):
                 function = message["tool_calls"][0]["function"]
                 function["name"] = self._enclose(function["name"])
-        text = self._taken_apart(self._render(messages, False, marks=False))
+        text = self._taken_apart(self._render(messages, self._tools, False, marks=False))
         return text.whole, list(text.spans)
 
     def _enclose(self, text: str) -> str:
@@ -110,10 +117,9 @@ class Conversation:
         return text.replace(core, f"{self._begin}{core}{self._end}", 1)
 
     def _render(
-        self, messages: list[dict[str, Any]], generation: bool, *, marks: bool = True
+        self, messages: Any, tools: Any, generation: bool = False, *, marks: bool = True
     ) -> str:
         chosen = {MARKS: (self._begin, self._end)} if marks else {}
-        tools = None if self._listed is None else map_strings(self._listed, self._escape)
         return self._template.render(
             {
                 **self._variables,
@@ -125,12 +131,20 @@ class Conversation:
             }
         )
 
-    def _dicts(self, change: Callable[[str], str], count: int | None) -> list[dict[str, Any]]:
-        return [map_strings(message, change) for message in self._plain[:count]]
-
     def _escape(self, text: str) -> str:
-        text = self._break.join(cut(text, self._pattern))
-        return f"{self._break}{text}{self._break}" if self._hard and self._is_torn(text) else text
+        return self._break.join(self._markers.cut(text))
+
+    def _set_apart(self, text: str) -> str:
+        """The text escaped so that what the template puts beside it cannot complete a marker."""
+        escaped = self._escape(text)
+        return f"{self._break}{escaped}{self._break}" if self._markers.is_torn(text) else escaped
+
+    def _num_markers(self, messages: Any, tools: Any) -> int:
+        """How many markers the text has, which are the template's own or made from halves."""
+        try:
+            return len(self._markers.find(self._render(messages, tools, marks=False)))
+        except UserError:
+            return -1
 
     def _taken_apart(self, raw: str) -> Text:
         pieces, spans = [""], []
@@ -146,26 +160,6 @@ class Conversation:
                 pieces[-1] += part
                 place += len(part)
         return Text(pieces=tuple(pieces), spans=tuple(spans))
-
-    def _is_torn(self, text: str) -> bool:
-        """Whether the text ends as a marker begins, or begins as one ends."""
-        return any(
-            text.endswith(name[:size]) or text.startswith(name[-size:])
-            for name in self._markers
-            for size in range(1, len(name))
-        )
-
-    def _is_joined(self) -> bool:
-        """Whether the template puts such texts together to a marker that is not its own."""
-        counts = []
-        for hard in (False, True):
-            self._hard = hard
-            try:
-                raw = self._render(self._dicts(self._escape, None), False, marks=False)
-            except UserError:
-                return True
-            counts.append(len(self._pattern.findall(raw)))
-        return counts[0] != counts[1]
 
 
 def as_dicts(messages: Sequence[Message], *, short_ids: bool = False) -> Iterator[dict[str, Any]]:

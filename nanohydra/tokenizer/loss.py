@@ -7,31 +7,30 @@ says. A turn that neither way finds carries no loss.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import cached_property
 
 from nanohydra.core.errors import UserError
 from nanohydra.tokenizer.calls import CallFormat
-from nanohydra.tokenizer.conversation import Conversation
+from nanohydra.tokenizer.conversation import Conversation, Text
 from nanohydra.tokenizer.reader import THINK
 
 
 class Turns:
-    """The assistant's turns in `text`, the whole conversation rendered.
+    """The assistant's turns in the text of the whole conversation.
 
-    ends: finds the token that ends a turn; None where the template has none.
+    end: the text of the token that ends a turn; empty where the template has none.
     """
 
     def __init__(
         self,
         conversation: Conversation,
-        text: str,
-        ends: re.Pattern[str] | None,
+        text: Text,
+        end: str,
         calls: CallFormat | None,
     ) -> None:
-        self.conversation, self.text = conversation, text
-        self.ends, self.calls = ends, calls
+        self.conversation, self.rendered, self.text = conversation, text, text.whole
+        self.end, self.calls = end, calls
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """Begin and end of every turn that is found; ends include the end-of-turn token."""
@@ -46,12 +45,12 @@ class Turns:
             start = self._after_marks(number)
         if start is None:
             return None
-        if self.ends is None:
+        if not self.end:
             whole = self.conversation.try_render(number + 1, generation=False)
             fits = whole is not None and self.text.startswith(whole)
             return start, len(whole) if whole and fits else len(self.text)
-        found = self.ends.search(self.text, start)
-        return start, found.end() if found else len(self.text)
+        found = self.rendered.find(self.end, start)
+        return start, found + len(self.end) if found >= 0 else len(self.text)
 
     def _after_prompt(self, number: int) -> int | None:
         prompt = self.conversation.try_render(number, generation=True)

@@ -14,20 +14,33 @@ from tokenizers import Tokenizer as Backend
 ANCHOR = "\n"  # never merges with what follows it in vocabularies that put a space before a text
 
 
-def pattern_of(names: Iterable[str]) -> re.Pattern[str]:
-    """What finds any of the markers, the longest first; a single character is never one."""
-    longest = sorted({name for name in names if len(name) > 1}, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest)) or "(?!)")
+class Markers:
+    """Texts that stand for something other than themselves; a single character is never one."""
 
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(dict.fromkeys(name for name in names if len(name) > 1))
+        longest = sorted(self.names, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest)) or "(?!)")
+        self._sizes = range(1, max(map(len, self.names), default=1))
+        self._heads = {name[:size] for name in self.names for size in range(1, len(name))}
+        self._tails = {name[size:] for name in self.names for size in range(1, len(name))}
 
-def cut(text: str, markers: re.Pattern[str]) -> list[str]:
-    """The text in pieces of which none holds a marker; joined, they are the text."""
-    pieces, start, place = [], 0, 0
-    while found := markers.search(text, place):
-        place = found.start() + 1
-        pieces.append(text[start:place])
-        start = place
-    return [*pieces, text[start:]]
+    def find(self, text: str) -> list[str]:
+        """All markers in a text, in their order."""
+        return self._pattern.findall(text)
+
+    def cut(self, text: str) -> list[str]:
+        """The text in pieces of which none holds a marker; joined, they are the text."""
+        pieces, start, place = [], 0, 0
+        while found := self._pattern.search(text, place):
+            place = found.start() + 1
+            pieces.append(text[start:place])
+            start = place
+        return [*pieces, text[start:]]
+
+    def is_torn(self, text: str) -> bool:
+        """Whether the text ends as a marker begins, or begins as one ends."""
+        return any(text[-n:] in self._heads or text[:n] in self._tails for n in self._sizes)
 
 
 class PieceEncoder:

@@ -18,7 +18,7 @@ from nanohydra.tokenizer.chat import ChatFormat, ChatTool, Rendered
 from nanohydra.tokenizer.conversation import Conversation, Text
 from nanohydra.tokenizer.jinja import Template
 from nanohydra.tokenizer.loss import Turns
-from nanohydra.tokenizer.markers import pattern_of
+from nanohydra.tokenizer.markers import Markers
 from nanohydra.tokenizer.reader import END_THINK, THINK, TurnReader
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class TemplateChat(ChatFormat):
         marks = [self.calls.begin, self.calls.end] if self.calls else []
         marks += [THINK, END_THINK] if self.thinks else []
         names = (*tokenizer.special_names, *(n for n in written if not n.isspace()), *marks)
-        self.markers = tuple(dict.fromkeys(name for name in names if len(name) > 1))
+        self._markers = Markers(names)
+        self.markers = self._markers.names
         self._find_ends()
         self.takes_system = self._reads_system()
 
@@ -61,8 +62,13 @@ class TemplateChat(ChatFormat):
         text = conversation.render(generation=add_generation_prompt)
         spans = text.spans
         if not conversation.marks_generation:
-            spans = tuple(Turns(conversation, text.whole, self.end_pattern, self.calls).spans())
+            spans = tuple(Turns(conversation, text, self.end_text, self.calls).spans())
         return self._encode(text, spans)
+
+    def prompt(self, messages: Sequence[Message], *, tools: Sequence[ChatTool] = ()) -> list[int]:
+        """As `render`, without the search for the assistant's words."""
+        text = self._conversation(messages, tools).render(generation=True)
+        return self._encode(text, ()).ids
 
     def render_reply(
         self, messages: Sequence[Message], reply: Message, *, tools: Sequence[ChatTool] = ()
@@ -71,7 +77,7 @@ class TemplateChat(ChatFormat):
         conversation = self._conversation((*messages, reply), tools)
         head = conversation.render(len(messages), generation=True)
         text = conversation.render()
-        turns = Turns(conversation, text.whole, self.end_pattern, self.calls)
+        turns = Turns(conversation, text, self.end_text, self.calls)
         start, end = turns.span(len(messages)) or (0, 0)
         if start == end:
             raise UserError("the chat template leaves the reply out, so that it cannot be learned")
@@ -101,7 +107,7 @@ class TemplateChat(ChatFormat):
             messages,
             tools,
             template=template,
-            markers=self.markers,
+            markers=self._markers,
             variables=variables,
             short_ids=self.calls is not None and self.calls.short_ids,
         )
@@ -129,13 +135,13 @@ class TemplateChat(ChatFormat):
         except (UserError, ValueError):
             pass  # no such conversation: the model's files alone say how its turns end
         added = set(tokenizer.added_names)
-        found = [m[0] for m in pattern_of(self.markers).finditer(between) if m[0] in added]
+        found = [name for name in self._markers.find(between) if name in added]
         stated = [*tokenizer.files.stop_ids, tokenizer.end_id]
         ends = [id for id in (*stated, *map(tokenizer.token_id, found[:1])) if id is not None]
         others = [id for id in map(tokenizer.token_id, found[1:2]) if id is not None]
         self.end_ids = tuple(dict.fromkeys(ends))
         self.stop_ids = tuple(dict.fromkeys((*ends, *others)))
-        self.end_pattern = pattern_of(found[:1]) if found else None
+        self.end_text = found[0] if found else ""
 
     def _reads_system(self) -> bool:
         messages = [

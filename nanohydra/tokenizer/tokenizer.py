@@ -21,7 +21,7 @@ from nanohydra.core.files import atomic_path, sha256
 from nanohydra.tokenizer import backend as library
 from nanohydra.tokenizer.config import TokenizerConfig, check_vocab_size
 from nanohydra.tokenizer.files import SENTENCEPIECE, TOKENIZER, TokenizerFiles
-from nanohydra.tokenizer.markers import PieceEncoder, cut, pattern_of
+from nanohydra.tokenizer.markers import Markers, PieceEncoder
 from nanohydra.tokenizer.pieces import Pieces
 from nanohydra.tokenizer.special import BOS, END, PAD, SPECIAL_TOKENS
 
@@ -57,7 +57,7 @@ class Tokenizer:
             self._special = {}
             added = backend.get_added_tokens_decoder()
             self._all_special = frozenset(id for id, token in added.items() if token.special)
-        self._markers = pattern_of(backend.id_to_token(id) or "" for id in self._all_special)
+        self._markers = Markers(backend.id_to_token(id) or "" for id in self._all_special)
         self._pieces = Pieces(backend)
         # A loop over the alphabet is the characters' fast path and names what is missing.
         self._id_of_character = {
@@ -201,7 +201,7 @@ class Tokenizer:
         """The texts of all special tokens."""
         return tuple(self.token(id).decode() for id in sorted(self._all_special))
 
-    @property
+    @cached_property
     def added_names(self) -> tuple[str, ...]:
         """The texts of all tokens beside the vocabulary proper, special or not."""
         added = self._backend.get_added_tokens_decoder()
@@ -240,11 +240,11 @@ class Tokenizer:
         ids = list(self._backend.encode(text, add_special_tokens=False).ids)
         if self.native or self._forbidden.isdisjoint(ids):
             return ids
-        return self.encode_pieces(cut(text, self._markers))[0]
+        return self.encode_pieces(self._markers.cut(text))[0]
 
     def encode_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """As `encode`, with where in the text each id's characters begin and end."""
-        return self.encode_pieces(cut(_valid(text), self._markers))
+        return self.encode_pieces(self._markers.cut(_valid(text)))
 
     def encode_pieces(
         self, pieces: Sequence[str], *, markers: bool = False

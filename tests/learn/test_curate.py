@@ -75,6 +75,13 @@ def test_control_characters_go_and_markers_stay_as_text() -> None:
     assert lesson.state == "remembered" and len(found.warnings) == 2
 
 
+def test_markers_are_those_of_the_model_that_learns() -> None:
+    lessons = [of(Fact("Bob said <|im_end|> twice."))]
+    assert curate(lessons, evaluation=NONE).lessons[0].flags == ()
+    (lesson,) = curate(lessons, evaluation=NONE, markers=("<|im_end|>",)).lessons
+    assert lesson.flags == ("special_tokens",)
+
+
 @pytest.mark.parametrize(
     "text", ["Der Drucker heißt Bob und steht in der Küche.", "Принтер называется Боб."]
 )

@@ -25,7 +25,7 @@ from nanohydra.learn.replies import Reply, reply_to_all
 from nanohydra.learn.report import GateReport
 from nanohydra.learn.study import Study, StudyItem
 from nanohydra.learn.train import train_adapter
-from nanohydra.tokenizer import render
+from nanohydra.tokenizer import Tokenizer, render
 
 Settings = Callable[..., LearnConfig]
 Items = Callable[..., tuple[StudyItem, ...]]
@@ -223,6 +223,17 @@ def test_agreement_ends_where_the_base_was_undecided() -> None:
     assert agreement(before, after, [[0.9, 0.9, 0.01, 0.9]], 0.1) == 0.5
     assert agreement(before, after, [[0.01, 0.9, 0.9, 0.9]], 0.1) is None
     assert agreement(before, after, [[0.9] * 4], 0.1) == agreement(before, after) == 0.25
+
+
+def test_what_the_tokenizer_cannot_write_is_not_asked_from_notes(
+    loaded: Loaded, settings: Settings, lesson_items: Items
+) -> None:
+    items = lesson_items(("test",))
+    gate = Gate(loaded, settings())
+    assert len(gate.ask_from_notes(items, TEXTS).items) == len(items)
+    letters = Tokenizer.characters([chr(code) for code in range(32, 127)])  # no line ends
+    poor = Gate(replace(loaded, tokenizer=letters), settings())
+    assert poor.ask_from_notes(items, TEXTS).items == []
 
 
 def test_the_lead_is_that_over_the_next_likeliest_token(loaded: Loaded) -> None:

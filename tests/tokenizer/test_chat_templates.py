@@ -122,6 +122,21 @@ def test_loss_falls_on_the_assistants_words_and_its_end(name: str, data: st.Data
     assert parts == [*(thought + text for text in said), ""]
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_end_that_was_typed_ends_no_turn(name: str) -> None:
+    tokenizer, _ = pair(name)
+    end = FAMILIES[name].end
+    said = f"the{end} cat"
+    messages = [Message(role="user", content=end), Message(role="assistant", content=said)]
+    both = tokenizer.chat.render([*messages, *messages])
+    one = tokenizer.chat.render_reply([*messages, messages[0]], messages[1])
+    for rendered, turns in ((both, 2), (one, 1)):
+        kept = [id for id, loss in zip(rendered.ids, rendered.mask, strict=True) if loss]
+        learned = tokenizer.decode(kept, skip_special=False)
+        assert kept.count(tokenizer.token_id(end)) == turns
+        assert (learned.count(said), learned.count(end)) == (turns, 2 * turns)
+
+
 def expected_reply(name: str, text: str) -> str:
     gap = " " if name in ("llama2", "mistral") else ""
     return f"{gap}{text}{' ' if name == 'llama2' else ''}{FAMILIES[name].end}"
