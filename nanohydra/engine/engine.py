@@ -27,6 +27,7 @@ from nanohydra.engine.request import Event, Request
 from nanohydra.engine.residents import Residents
 from nanohydra.engine.sampler import SamplingPlan, sample
 from nanohydra.engine.scheduler import Scheduler, Sequence
+from nanohydra.engine.threads import Threads
 from nanohydra.model import Decoder
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Engine:
         self.max_rows = config.max_rows
         self.max_length = config.max_length or min(limit, DEFAULT_MAX_LENGTH)
         self.scheduler = Scheduler(config.max_rows)
+        self.threads = Threads(model)
         self.state = model.init_state(config.max_rows + config.prefix_rows, self.max_length)
         self.prefixes = PrefixCache(self.state, config.max_rows, config.prefix_rows)
         self.adapters = Residents(model, config.max_adapters)
@@ -209,7 +211,10 @@ class Engine:
             device=self.model.device,
         )
         rows_B = torch.arange(first, first + len(group))
-        with self.row_adapters.plan([s.adapter for s in group]):
+        with (
+            self.threads.of_call(ids_BT.numel()),
+            self.row_adapters.plan([s.adapter for s in group]),
+        ):
             x_BTD = self.model.hidden(ids_BT, state=self.state, rows=rows_B)
         for sequence in group:
             sequence.num_read += length
@@ -230,9 +235,11 @@ class Engine:
             self._last_ids_B1 = torch.tensor(
                 [[s.new_ids[-1]] for s in running], device=self.model.device
             )
-        with self._row_plan:
-            x_B1D = self.model.hidden(self._last_ids_B1, state=self.state)
-        tokens_B, logprobs_B = sample(self._known(self.model.unembed(x_B1D[:, 0])), self._plan)
+        with self.threads.of_call(len(running)):
+            with self._row_plan:
+                x_B1D = self.model.hidden(self._last_ids_B1, state=self.state)
+            logits_BV = self._known(self.model.unembed(x_B1D[:, 0]))
+            tokens_B, logprobs_B = sample(logits_BV, self._plan)
         self._last_ids_B1 = tokens_B.unsqueeze(1)
         return self._emit(running, tokens_B, logprobs_B)
 
