@@ -15,10 +15,10 @@ from types import FrameType
 
 from nanohydra.commands.options import ModelOptions, find_model, parse
 from nanohydra.core.log import console
+from nanohydra.core.scheduling import be_nice
 from nanohydra.learn.home import home_of
 from nanohydra.recipe import Recipe
 
-LAST_PLACE = 19
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -62,19 +62,6 @@ def run(options: LearnerOptions, recipe: Recipe) -> None:
         console(stderr=True).print(f"learning in {home}  (Ctrl-C ends it)")
         count = done.run(ending, once=options.once)
     console(stderr=True).print(f"{count} job{'' if count == 1 else 's'} done in {home}")
-
-
-def be_nice(niceness: int) -> None:
-    """Stand behind every other process; where the system knows no niceness, do nothing.
-
-    At the last place Linux also schedules it as idle: whoever wakes takes the core from it at once,
-    and does not wait for the end of its slice.
-    """
-    if hasattr(os, "nice"):
-        os.nice(max(0, niceness - os.nice(0)))
-    if niceness == LAST_PLACE and hasattr(os, "SCHED_IDLE"):
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from nanohydra.core.errors import UserError
+from nanohydra.core.scheduling import react_quickly
 from nanohydra.server.config import ServerConfig
 from nanohydra.server.service import Service
 
@@ -66,6 +67,7 @@ def serve(app: FastAPI, *, on_start: Callable[[str], Any] | None = None) -> None
     listening = listen(config)
     if on_start is not None:
         on_start(config.url_at(listening.getsockname()[1]))
+    react_quickly()  # this thread passes every token on
     try:
         DrainingServer(app).run(sockets=[listening])
     finally:
