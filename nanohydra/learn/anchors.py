@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nanohydra.adapters.lora import targeted
 from nanohydra.core.errors import UserError
-from nanohydra.core.types import Record
+from nanohydra.core.types import Document, Record
 from nanohydra.data import open_source
 from nanohydra.data.config import SourceConfig
 from nanohydra.learn.config import AnchorConfig, LearnConfig
@@ -57,9 +57,16 @@ def anchor_records(
         questions = general_questions(split)[:count]
         found[GENERAL] = answered_by_base(loaded, questions)
     for name, records in found.items():
-        if not records:
-            raise UserError(f"the anchor source {name!r} has no records; correct learn.anchors")
+        found[name] = [record for record in records if _can_be_said(loaded, record)]
+        if not found[name]:
+            what = "records that the model's chat format has a place for" if records else "records"
+            raise UserError(f"the anchor source {name!r} has no {what}; correct learn.anchors")
     return found
+
+
+def _can_be_said(loaded: Loaded, record: Record) -> bool:
+    """Whether a record can be told to the model: some templates refuse roles or their order."""
+    return isinstance(record, Document) or loaded.tokenizer.chat.takes(record.messages)
 
 
 def domains_of(loaded: Loaded, anchors: AnchorConfig) -> tuple[str, ...]:

@@ -26,7 +26,6 @@ from nanohydra.checkpoint import Loaded, load
 from nanohydra.core.config import from_dict
 from nanohydra.core.errors import UserError
 from nanohydra.core.files import read_json
-from nanohydra.core.types import Message
 from nanohydra.data.notes import with_notes
 from nanohydra.learn.checks import (
     Answered,
@@ -139,13 +138,13 @@ class Gate:
 
     def ask_from_notes(self, items: Sequence[StudyItem], texts: Mapping[str, str]) -> Answered:
         """Items asked of the base with their lesson's text before them, as a memory finds it."""
+        chat = self.loaded.tokenizer.chat
         noted, prompts = [], []
         for item in items:
             if item.lesson_id in texts:
                 note = [texts[item.lesson_id]]
-                system = self.loaded.tokenizer.chat.takes_system
-                prompt = with_notes(item.messages, note, system=system)
-                if self.can_read(prompt):
+                prompt = with_notes(item.messages, note, system=chat.takes_system)
+                if chat.takes(prompt):
                     noted.append(item)
                     prompts.append(prompt)
         replies = reply_to_all(
@@ -155,14 +154,6 @@ class Gate:
             max_new_tokens=self.config.train.max_new_tokens,
         )
         return Answered(items=noted, replies=replies)
-
-    def can_read(self, messages: Sequence[Message]) -> bool:
-        """Whether the model's tokenizer has the characters, and its chat format the roles."""
-        try:
-            self.loaded.tokenizer.chat.prompt(messages)
-        except UserError:
-            return False
-        return True
 
     def ask_versions(self, earlier: Sequence[Earlier]) -> Iterator[Answered]:
         """Earlier lessons asked of their own versions, each read from disk."""

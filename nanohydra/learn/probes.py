@@ -99,11 +99,11 @@ class Probes:
         )
         prompts = [p for p in chain.from_iterable(turn_by_turn) if p is not None and p.messages]
         self.prompts = prompts[: self.gate.locality_prompts]
-        self.key = sha256(
-            json.dumps(
-                [__version__, to_dict(anchors), to_dict(self.gate), loaded.tokenizer.fingerprint]
-            ).encode()
-        )[:16]
+        about = (
+            __version__, to_dict(anchors), to_dict(self.gate),
+            loaded.tokenizer.fingerprint, loaded.tokenizer.files.templates,
+        )  # fmt: skip
+        self.key = sha256(json.dumps(about).encode())[:16]
 
     def measure(self, loaded: Loaded) -> Measured:
         """What the model does with all of them, as it is now."""

@@ -68,6 +68,14 @@ class ChatFormat(ABC):
         """Ids of a conversation and of what leads the assistant's answer to it."""
         return self.render(messages, tools=tools, add_generation_prompt=True).ids
 
+    def takes(self, messages: Sequence[Message]) -> bool:
+        """Whether the format has the roles, in their order, and the tokenizer the characters."""
+        try:
+            self.render(messages)
+        except UserError:
+            return False
+        return True
+
     @abstractmethod
     def render_reply(
         self, messages: Sequence[Message], reply: Message, *, tools: Sequence[ChatTool] = ()
