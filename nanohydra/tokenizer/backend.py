@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
@@ -59,6 +60,14 @@ def collect_characters(texts: Iterable[str]) -> Backend:
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     backend.decoder = decoders.Fuse()
     backend.add_special_tokens(list(SPECIAL_TOKENS))
+    return backend
+
+
+def read_gpt2(vocabulary: Path, merges: Path) -> Backend:
+    """The byte-level BPE of GPT-2's two files, which has no file of its own for splitting."""
+    backend = Backend(models.BPE.from_file(str(vocabulary), str(merges)))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
     return backend
 
 

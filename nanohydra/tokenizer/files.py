@@ -25,6 +25,13 @@ JINJA, JINJA_JSON, MORE_JINJA = (
     "chat_template.json",
     "additional_chat_templates",
 )
+GPT2_FILES = ("vocab.json", "merges.txt")
+GPT2_CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "bos_token": "<|endoftext|>",
+    "eos_token": "<|endoftext|>",
+    "unk_token": "<|endoftext|>",
+}
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 FILES = (TOKENIZER, SENTENCEPIECE, CONFIG, SPECIAL, JINJA, MORE_JINJA)  # that a tokenizer may have
 

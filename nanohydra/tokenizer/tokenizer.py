@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,13 @@ from nanohydra.core.errors import UserError
 from nanohydra.core.files import atomic_path, sha256
 from nanohydra.tokenizer import backend as library
 from nanohydra.tokenizer.config import TokenizerConfig, check_vocab_size
-from nanohydra.tokenizer.files import SENTENCEPIECE, TOKENIZER, TokenizerFiles
+from nanohydra.tokenizer.files import (
+    GPT2_CONFIG,
+    GPT2_FILES,
+    SENTENCEPIECE,
+    TOKENIZER,
+    TokenizerFiles,
+)
 from nanohydra.tokenizer.markers import Markers, PieceEncoder
 from nanohydra.tokenizer.pieces import Pieces
 from nanohydra.tokenizer.special import BOS, END, PAD, SPECIAL_TOKENS
@@ -90,16 +97,17 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: str | Path) -> Tokenizer:
-        """Read the tokenizer of a folder: `tokenizer.json`, or else SentencePiece's model.
+        """Read the tokenizer of a folder: `tokenizer.json`, or SentencePiece's or GPT-2's files.
 
-        The path of either file will do. Raises UserError naming the file if it is missing or
-        damaged.
+        The path of one of the first two will do. Raises UserError naming the file if it is
+        missing or damaged.
         """
         path = Path(folder)
         if path.is_dir() or path.suffix not in (".json", ".model"):
             whole = (path / name for name in (TOKENIZER, SENTENCEPIECE))
             path = next((each for each in whole if each.is_file()), path / TOKENIZER)
-        if not path.is_file():
+        gpt2 = [path.parent / name for name in GPT2_FILES]
+        if not path.is_file() and not all(each.is_file() for each in gpt2):
             raise UserError(f"no tokenizer at {path}; `nanohydra tokenizer train` makes one")
         files = TokenizerFiles.read(path.parent)
         if path.suffix == ".model":
@@ -108,6 +116,9 @@ class Tokenizer:
             backend, files = read_model(path, files)
             return cls(backend, files=files)
         try:
+            if not path.is_file():
+                files = replace(files, config={**GPT2_CONFIG, **files.config})
+                return cls(library.read_gpt2(*gpt2), files=files)
             backend = Backend.from_str(path.read_text(encoding="utf-8"))
         except Exception as error:  # the library raises bare Exception for what it cannot parse
             raise UserError(f"{path} is damaged or not a tokenizer file: {error}") from error

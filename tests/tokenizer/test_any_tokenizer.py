@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ pytest.importorskip("transformers")
 TEXT = st.text(
     st.characters(exclude_categories=("Cs",)) | st.sampled_from("eat .,'\n\t 0123é敏🎉▁<|>")
 )
+GPT2 = Path(__file__).parents[3] / "shared" / "data" / "weights" / "gpt2_tokenizer"
 MARKERS = ("<|im_end|>", "<s>", "</s>", "<unk>", "[CLS]")
 KIND = pytest.mark.parametrize("kind", KINDS)
 
@@ -186,3 +188,19 @@ def test_what_is_saved_is_what_was_read(tmp_path: Path) -> None:
     again = Tokenizer.load(tmp_path / "copy")
     assert again.pad_id == tokenizer.token_id("<|im_end|>") == tokenizer.pad_id
     assert [again.encode(text) for text in TEXTS] == [tokenizer.encode(text) for text in TEXTS]
+
+
+@pytest.mark.skipif(not GPT2.is_dir(), reason=f"no {GPT2}")
+def test_the_two_files_of_gpt2(tmp_path: Path) -> None:
+    for name in ("vocab.json", "merges.txt"):
+        data = gzip.decompress((GPT2 / f"gpt2_{name}.gz").read_bytes())
+        (tmp_path / "source" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "source" / name).write_bytes(data)
+    tokenizer = Tokenizer.load(tmp_path / "source")
+    assert tokenizer.vocab_size == 50257
+    assert (tokenizer.bos_id, tokenizer.end_id, tokenizer.prefix_ids) == (50256, 50256, ())
+    assert tokenizer.encode("Hello world, don't!") == [15496, 995, 11, 836, 470, 0]
+    tokenizer.save(tmp_path / "copy")
+    again, other = load_both(tmp_path / "copy")
+    for text in TEXTS:
+        assert again.encode(text) == tokenizer.encode(text) == other(text)["input_ids"]

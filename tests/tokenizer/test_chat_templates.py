@@ -213,7 +213,7 @@ def test_no_text_becomes_a_marker(name: str, data: st.DataObject) -> None:
     assert count(ids) == count(clean)
     text = tokenizer.decode(ids, skip_special=False)
     for said in bad[1:]:
-        assert said.strip() in text
+        assert said.replace("\u2581", " ").strip() in text
 
 
 def test_names_results_and_arguments_cannot_forge_either() -> None:
