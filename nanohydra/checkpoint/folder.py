@@ -132,12 +132,12 @@ def load_model(
 
 def _read_model(folder: Path, device: str | torch.device, dtype: torch.dtype | None) -> Decoder:
     family, config = read_config_file(folder / CONFIG)
-    stored = ModelTensors(folder)
-    tensors = ModelTensors(folder, dtype=dtype or stored.main_dtype, mapped=not family.rearranges)
+    dtype = dtype or ModelTensors(folder).main_dtype
+    tensors = ModelTensors(folder, dtype=dtype, kept=not family.rearranges)
     if torch.device(device).type == "cpu":
-        check_memory(folder, footprint(config, tensors), tensors.main_dtype)
+        check_memory(folder, footprint(config, tensors), dtype)
     try:
-        parameters = family.import_tensors(config, tensors)
+        parameters = family.import_tensors(config, tensors, dtype=dtype, size=tensors.num_bytes)
     except UserError as error:
         raise UserError(f"{folder / WEIGHTS}: {error}") from None
     return _assemble(config, parameters, folder / WEIGHTS).to(device).eval()

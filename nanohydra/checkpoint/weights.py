@@ -57,23 +57,23 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 class ModelTensors(Mapping[str, Tensor]):
-    """The tensors of a model folder by name, each read when it is asked for and not kept.
+    """The tensors of a model folder by name, as they are stored, each mapped when it is asked for.
 
-    dtype: what floating-point tensors are cast to; None keeps the file's.
-    mapped: tensors that are not cast are mapped into memory instead of copied. Not for a caller
-        that copies them anyway: mapped pages would stay beside the copies.
+    dtype: what the caller casts floating-point tensors to; None means the file's.
+    kept: whether the caller keeps tensors that it does not cast. What it copies has a map of its
+        own, because pages stay in memory as long as their map does.
     Raises UserError naming the file that is missing, damaged or a pickle.
     """
 
     def __init__(
-        self, folder: Path, *, dtype: torch.dtype | None = None, mapped: bool = True
+        self, folder: Path, *, dtype: torch.dtype | None = None, kept: bool = True
     ) -> None:
-        self.dtype, self.mapped = dtype, mapped
+        self.dtype, self.kept = dtype, kept
         self._files = model_files(folder)
-        self._open: dict[tuple[Path, str], Any] = {}
+        self._open: dict[Path, Any] = {}
         self._where: dict[str, Path] = {}
         for path in self._files:
-            for name in self._file(path, "mmap").keys():  # noqa: SIM118
+            for name in self._file(path).keys():  # noqa: SIM118
                 self._where[name] = path
 
     def __iter__(self) -> Iterator[str]:
@@ -87,50 +87,53 @@ class ModelTensors(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         path = self._where[name]
-        cast = self._target(name) != self.stored_dtype(name)
-        # A file that is read leaves nothing behind; of a mapped one each page that was cast would.
-        file = self._file(path, "mmap" if self.mapped and not cast else "pread")
+        kept = self.kept and self._target(name) == self.stored_dtype(name)
+        file = self._file(path) if kept else open_file(path)
         try:
             tensor: Tensor = file.get_tensor(name)
         except (SafetensorError, OSError) as error:
             raise UserError(_damaged(path, error)) from error
-        return tensor.to(self._target(name)) if cast else tensor
+        return tensor
 
     def stored_dtype(self, name: str) -> torch.dtype:
         """The dtype that the file holds a tensor in."""
         path = self._where[name]
-        stored = self._file(path, "mmap").get_slice(name).get_dtype()
+        stored = self._file(path).get_slice(name).get_dtype()
         if stored not in DTYPES:
             raise UserError(f"{path}: the tensor {name!r} is of type {stored}, which is not known")
         return DTYPES[stored]
 
     @property
     def main_dtype(self) -> torch.dtype:
-        """The dtype of most of the numbers, once they are read."""
+        """The dtype of most of the numbers, once they are cast."""
         sizes: Counter[torch.dtype] = Counter()
         for name in self:
             sizes[self._target(name)] += self.num_bytes(name)
         return max(sizes, key=lambda dtype: sizes[dtype], default=torch.float32)
 
     def num_bytes(self, name: str) -> int:
-        """Memory that a tensor takes once it is read."""
-        shape = self._file(self._where[name], "mmap").get_slice(name).get_shape()
+        """Memory that a tensor takes in the dtype that it is cast to."""
+        shape = self._file(self._where[name]).get_slice(name).get_shape()
         return math.prod(shape) * self._target(name).itemsize
 
     def _target(self, name: str) -> torch.dtype:
         stored = self.stored_dtype(name)
         return self.dtype if self.dtype is not None and stored.is_floating_point else stored
 
-    def _file(self, path: Path, backend: str) -> Any:
-        if (path, backend) not in self._open:
-            if not path.is_file():
-                raise UserError(f"there is no file {path}")
-            try:
-                opened = safe_open(path, framework="pt", device="cpu", backend=backend)
-            except (SafetensorError, OSError) as error:
-                raise UserError(_damaged(path, error)) from error
-            self._open[path, backend] = opened
-        return self._open[path, backend]
+    def _file(self, path: Path) -> Any:
+        if path not in self._open:
+            self._open[path] = open_file(path)
+        return self._open[path]
+
+
+def open_file(path: Path) -> Any:
+    """A safetensors file, mapped into memory. Raises UserError if it is missing or damaged."""
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    try:
+        return safe_open(path, framework="pt", device="cpu")
+    except (SafetensorError, OSError) as error:
+        raise UserError(_damaged(path, error)) from error
 
 
 def model_files(folder: Path) -> list[Path]:

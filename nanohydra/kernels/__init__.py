@@ -7,6 +7,7 @@ from nanohydra.core.lazy import lazy_names
 if TYPE_CHECKING:
     from nanohydra.kernels.attention import causal_attention
     from nanohydra.kernels.cross_entropy import linear_cross_entropy
+    from nanohydra.kernels.decode import attend_one, matvec, takes_one_query, takes_one_row
     from nanohydra.kernels.elementwise import (
         norm_rope,
         relu_squared,
@@ -16,23 +17,31 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "attend_one",
     "causal_attention",
     "linear_cross_entropy",
+    "matvec",
     "norm_rope",
     "relu_squared",
     "rms_norm",
     "short_convolution",
     "swiglu",
+    "takes_one_query",
+    "takes_one_row",
 ]
 __getattr__ = lazy_names(
     __name__,
     {
+        "attend_one": "nanohydra.kernels.decode",
         "causal_attention": "nanohydra.kernels.attention",
         "linear_cross_entropy": "nanohydra.kernels.cross_entropy",
+        "matvec": "nanohydra.kernels.decode",
         "norm_rope": "nanohydra.kernels.elementwise",
         "relu_squared": "nanohydra.kernels.elementwise",
         "rms_norm": "nanohydra.kernels.elementwise",
         "short_convolution": "nanohydra.kernels.elementwise",
         "swiglu": "nanohydra.kernels.elementwise",
+        "takes_one_query": "nanohydra.kernels.decode",
+        "takes_one_row": "nanohydra.kernels.decode",
     },
 )

@@ -23,6 +23,11 @@ def rms_norm(x: Tensor, weight_D: Tensor, eps: float, offset: float = 0.0) -> Te
     """
     if not runs_native(x, weight_D):
         return rms_norm_reference(x, weight_D, eps, offset)
+    if not torch.is_grad_enabled():  # without what autograd does, which takes longer than a row
+        x = x.contiguous()
+        y, width = torch.empty_like(x), x.shape[-1]
+        call("rms_norm", x.dtype, x, weight_D, y, x.numel() // width, width, eps, offset)
+        return y
     result: Tensor = _RMSNorm.apply(x, weight_D, eps, offset)  # type: ignore[no-untyped-call]
     return result
 
@@ -53,6 +58,12 @@ def norm_rope(
     if not runs_native(x_BTHK, *weights) or cos_LJ.dtype != torch.float32:
         return norm_rope_reference(x_BTHK, weight_K, eps, positions_BT, cos_LJ, sin_LJ, offset)
     positions_BT = positions_BT.expand(x_BTHK.shape[:2]).contiguous()
+    if not torch.is_grad_enabled():
+        x = x_BTHK.contiguous()
+        y = torch.empty_like(x)
+        sizes = (positions_BT.numel(), x.shape[2], x.shape[3], eps, offset)
+        call("norm_rope", x.dtype, x, weight_K, positions_BT, cos_LJ, sin_LJ, y, *sizes)
+        return y
     result: Tensor = _NormRope.apply(  # type: ignore[no-untyped-call]
         x_BTHK, weight_K, eps, positions_BT, cos_LJ, sin_LJ, offset
     )
@@ -80,6 +91,11 @@ def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up (arXiv 2002.05202)."""
     if not runs_native(gate, up):
         return F.silu(gate) * up
+    if not torch.is_grad_enabled():
+        gate, up = gate.contiguous(), up.contiguous()
+        y = torch.empty_like(gate)
+        call("swiglu", y.dtype, gate, up, y, y.numel())
+        return y
     result: Tensor = _SwiGLU.apply(gate, up)  # type: ignore[no-untyped-call]
     return result
 

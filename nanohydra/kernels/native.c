@@ -2,6 +2,9 @@
  * that PyTorch's operators take. On processors that multiply bfloat16 matrices fast these passes,
  * not the products, are most of a training step. Called through native.py.
  */
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 #include <math.h>
 #include <omp.h>
 #include <stdint.h>
@@ -58,6 +61,88 @@ static void sum_parts(float *parts, int threads, int64_t d, float *out) {
     for (int t = 1; t < threads; t++)
         for (int64_t j = 0; j < d; j++) out[j] += parts[t * d + j];
     free(parts);
+}
+
+/* Multiplications below which one thread does them all: with a passive OMP_WAIT_POLICY waking
+ * another takes as long as so many (about 70 us), otherwise it still spins. */
+static int64_t small_product(void) {
+    static int64_t known = 0;
+    if (!known) {
+        const char *policy = getenv("OMP_WAIT_POLICY");
+        int passive = policy && (policy[0] == 'p' || policy[0] == 'P');
+        known = passive ? 1500000 : 100000;
+    }
+    return known;
+}
+
+/* Dot products of four rows of w with x; rows beyond `rows` are not read. */
+static inline void dot_rows(const bf16 *w, const bf16 *x, int64_t d, int64_t rows, float *sum) {
+    for (int k = 0; k < 4; k++) sum[k] = 0.0f;
+    int64_t j = 0;
+#ifdef __AVX512BF16__
+    if (rows == 4) {
+        __m512 a[4];
+        for (int k = 0; k < 4; k++) a[k] = _mm512_setzero_ps();
+        for (; j + 32 <= d; j += 32) {
+            __m512bh v = (__m512bh)_mm512_loadu_si512(x + j);
+            for (int k = 0; k < 4; k++)
+                a[k] = _mm512_dpbf16_ps(a[k], (__m512bh)_mm512_loadu_si512(w + k * d + j), v);
+        }
+        for (int k = 0; k < 4; k++) sum[k] = _mm512_reduce_add_ps(a[k]);
+    }
+#endif
+    for (int64_t k = 0; k < rows; k++) {
+        float rest = 0.0f;
+        for (int64_t i = j; i < d; i++) rest += from_bf16(w[k * d + i]) * from_bf16(x[i]);
+        sum[k] += rest;
+    }
+}
+
+/* y[m] = w[m] x + b[m] for `count` matrices (n[m], d) and one vector x; b[m] may be null. */
+void matvec_bf16(const bf16 *x, const bf16 *const *w, const bf16 *const *b, bf16 *const *y,
+                 const int64_t *n, int64_t count, int64_t d) {
+    int64_t total = 0;
+    for (int64_t m = 0; m < count; m++) total += n[m];
+#pragma omp parallel if (total * d > small_product())
+    for (int64_t m = 0; m < count; m++) {
+#pragma omp for schedule(static) nowait
+        for (int64_t i = 0; i < n[m]; i += 4) {
+            float sum[4];
+            int64_t rows = n[m] - i < 4 ? n[m] - i : 4;
+            dot_rows(w[m] + i * d, x, d, rows, sum);
+            for (int64_t k = 0; k < rows; k++)
+                y[m][i + k] = to_bf16(b[m] ? sum[k] + from_bf16(b[m][i + k]) : sum[k]);
+        }
+    }
+}
+
+/* Attention of one query over `places` keys: q, y (groups * fold, d), k and v of one group
+ * contiguous, groups `stride` elements apart. softcap 0 means none. */
+void attend_one_bf16(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *y, int64_t groups,
+                     int64_t fold, int64_t places, int64_t d, int64_t stride, float divisor,
+                     float softcap) {
+#pragma omp parallel if (2 * groups * fold * places * d > small_product())
+    {
+        float *p = malloc((size_t)(places + d + 4) * sizeof(float)), *sum = p + places + 4;
+#pragma omp for schedule(static)
+        for (int64_t h = 0; h < groups * fold; h++) {
+            const bf16 *keys = k + h / fold * stride, *values = v + h / fold * stride;
+            float top = -INFINITY, total = 0.0f;
+            for (int64_t i = 0; i < places; i += 4)
+                dot_rows(keys + i * d, q + h * d, d, places - i < 4 ? places - i : 4, p + i);
+            for (int64_t i = 0; i < places; i++) {
+                p[i] /= divisor;
+                if (softcap > 0.0f) p[i] = softcap * tanhf(p[i] / softcap);
+                top = p[i] > top ? p[i] : top;
+            }
+            for (int64_t j = 0; j < d; j++) sum[j] = 0.0f;
+            for (int64_t i = 0; i < places; i++) total += p[i] = exponential(p[i] - top);
+            for (int64_t i = 0; i < places; i++)
+                for (int64_t j = 0; j < d; j++) sum[j] += p[i] * from_bf16(values[i * d + j]);
+            for (int64_t j = 0; j < d; j++) y[h * d + j] = to_bf16(sum[j] / total);
+        }
+        free(p);
+    }
 }
 
 #define ROW_FUNCTIONS                                                                             \

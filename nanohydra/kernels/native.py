@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,9 @@ def runs_native(*tensors: Tensor) -> bool:
     )
 
 
-def call(name: str, dtype: torch.dtype, *arguments: Tensor | int | float | None) -> None:
+def call(
+    name: str, dtype: torch.dtype, *arguments: Tensor | ctypes.Array[Any] | int | float | None
+) -> None:
     """Run one function of native.c; tensors must be contiguous, None is a null pointer."""
     loaded = library()
     assert loaded is not None
@@ -51,6 +54,8 @@ def call(name: str, dtype: torch.dtype, *arguments: Tensor | int | float | None)
         if isinstance(a, Tensor)
         else ctypes.c_float(a)
         if isinstance(a, float)
+        else a
+        if isinstance(a, ctypes.Array)
         else ctypes.c_int64(a)
         if a is not None
         else None

@@ -11,9 +11,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from nanohydra.kernels import causal_attention, norm_rope
+from nanohydra.kernels import attend_one, causal_attention, norm_rope, takes_one_query
 from nanohydra.model.config import ModelConfig
 from nanohydra.model.layers import Context, RMSNorm, make_rms_norm
+from nanohydra.model.linear import Linear, project
 from nanohydra.model.state import KeyValueState
 
 
@@ -26,10 +27,10 @@ class Attention(nn.Module):
         width, head = config.hidden_size, config.head_dim
         queries, keys = config.num_heads * head, config.num_kv_heads * head
         bias = config.has_bias("qkv")
-        self.q_proj = nn.Linear(width, queries, bias=bias)
-        self.k_proj = nn.Linear(width, keys, bias=bias)
-        self.v_proj = nn.Linear(width, keys, bias=bias)
-        self.o_proj = nn.Linear(queries, width, bias=config.has_bias("output"))
+        self.q_proj = Linear(width, queries, bias=bias)
+        self.k_proj = Linear(width, keys, bias=bias)
+        self.v_proj = Linear(width, keys, bias=bias)
+        self.o_proj = Linear(queries, width, bias=config.has_bias("output"))
         self.q_norm: RMSNorm | None = None
         self.k_norm: RMSNorm | None = None
         self.norm_whole = config.qk_norm and config.qk_norm_span == "all"
@@ -53,7 +54,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Attend over the given tokens, and over what the state holds."""
         head = (*x_BTD.shape[:2], -1, self.config.head_dim)
-        q, k = self.q_proj(x_BTD), self.k_proj(x_BTD)
+        q, k, v = project(x_BTD, self.q_proj, self.k_proj, self.v_proj)
         if self.norm_whole:
             assert self.q_norm is not None and self.k_norm is not None
             q = self.place(self.q_norm(q).view(head), None, context)
@@ -61,7 +62,7 @@ class Attention(nn.Module):
         else:
             q = self.place(q.view(head), self.q_norm, context)
             k = self.place(k.view(head), self.k_norm, context)
-        v = self.v_proj(x_BTD).view(head).transpose(1, 2)  # (B, G, T, K)
+        v = v.view(head).transpose(1, 2)  # (B, G, T, K)
         y = self.attend(q, k, v, context, state)
         return self.o_proj(y.transpose(1, 2).flatten(2))
 
@@ -75,6 +76,8 @@ class Attention(nn.Module):
             k, v = state.append(context.rows, k, v)
             if context.first_key:
                 k, v = k[:, :, context.first_key :], v[:, :, context.first_key :]
+            if context.mask_B1TS is None and takes_one_query(q, k, v):
+                return attend_one(q, k, v, self.divisor, softcap)
             return grouped_attention(q, k, v, context.mask_B1TS, self.divisor, softcap)
         if softcap:  # PyTorch's fused operator has no place for it
             return grouped_attention(q, k, v, context.visible_B1TT, self.divisor, softcap)

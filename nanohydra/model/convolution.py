@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nanohydra.kernels import short_convolution
 from nanohydra.model.config import ModelConfig
 from nanohydra.model.layers import Context
+from nanohydra.model.linear import Linear
 from nanohydra.model.state import ConvolutionState
 
 
@@ -22,8 +23,8 @@ class ShortConvolution(nn.Module):
         super().__init__()
         self.kernel = config.conv_kernel
         width = config.hidden_size
-        self.in_proj = nn.Linear(width, 3 * width, bias=config.bias)
-        self.out_proj = nn.Linear(width, width, bias=config.bias)
+        self.in_proj = Linear(width, 3 * width, bias=config.bias)
+        self.out_proj = Linear(width, width, bias=config.bias)
         self.conv_weight = nn.Parameter(torch.zeros(config.conv_kernel, width))
 
     def init_state(

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from nanohydra.model.config import FEED_FORWARDS, MIXERS, ModelConfig
 from nanohydra.model.layers import Context, make_norm, sinusoidal_table
+from nanohydra.model.linear import Linear
 from nanohydra.model.masks import first_key_of, score_bias, state_mask
 from nanohydra.model.rope import RopeTables
 from nanohydra.model.state import DecodingState, LayerState, Rows
@@ -64,7 +65,7 @@ class Decoder(nn.Module):
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
         self.blocks = nn.ModuleList(Block(config, kind) for kind in config.layer_types)
         self.final_norm = make_norm(config)
-        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.head = Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_embeddings:
             self.head.weight = self.embed.weight
         self.position_table: nn.Embedding | None = None

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from nanohydra.kernels import relu_squared, swiglu
 from nanohydra.model.config import ModelConfig
+from nanohydra.model.linear import Linear, project
 
 
 class SwiGLU(nn.Module):
@@ -16,13 +17,14 @@ class SwiGLU(nn.Module):
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
         bias = config.has_bias("feed_forward")
-        self.gate_proj = nn.Linear(width, inner, bias=bias)
-        self.up_proj = nn.Linear(width, inner, bias=bias)
-        self.down_proj = nn.Linear(inner, width, bias=bias)
+        self.gate_proj = Linear(width, inner, bias=bias)
+        self.up_proj = Linear(width, inner, bias=bias)
+        self.down_proj = Linear(inner, width, bias=bias)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """x_BTD -> y_BTD."""
-        return self.down_proj(swiglu(self.gate_proj(x_BTD), self.up_proj(x_BTD)))
+        gate, up = project(x_BTD, self.gate_proj, self.up_proj)
+        return self.down_proj(swiglu(gate, up))
 
 
 class GeGLU(SwiGLU):
@@ -30,8 +32,8 @@ class GeGLU(SwiGLU):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """x_BTD -> y_BTD."""
-        gate = F.gelu(self.gate_proj(x_BTD), approximate="tanh")
-        return self.down_proj(gate * self.up_proj(x_BTD))
+        gate, up = project(x_BTD, self.gate_proj, self.up_proj)
+        return self.down_proj(F.gelu(gate, approximate="tanh") * up)
 
 
 class GELU(nn.Module):
@@ -41,8 +43,8 @@ class GELU(nn.Module):
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
         bias = config.has_bias("feed_forward")
-        self.up_proj = nn.Linear(width, inner, bias=bias)
-        self.down_proj = nn.Linear(inner, width, bias=bias)
+        self.up_proj = Linear(width, inner, bias=bias)
+        self.down_proj = Linear(inner, width, bias=bias)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """x_BTD -> y_BTD."""

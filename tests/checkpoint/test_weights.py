@@ -142,20 +142,23 @@ def test_available_memory_is_a_part_of_the_machine() -> None:
 
 
 MEASURE = """
-import resource, sys, torch
+import sys, torch
 from nanohydra.checkpoint import load_model
-import nanohydra.model.decoder
+
+def highest():  # getrusage would count the parent's, too
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if "VmHWM" in line)
+
 load_model(sys.argv[2])  # what the first load of any model brings along
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = highest()
 model = load_model(sys.argv[1], dtype=getattr(torch, sys.argv[3]))
-sum(float(p.float().sum()) for p in model.parameters())  # touches every page
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for p in model.parameters():
+    p.flatten()[:: 512].sum()  # touches every page
 size = sum(p.numel() * p.element_size() for p in model.parameters())
-print((peak - before) * 1024 / size)
+print((highest() - before) * 1024 / size)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_no_second_copy_is_held(
@@ -170,4 +173,4 @@ def test_no_second_copy_is_held(
     save(tmp_path / "small", small, tokenizer, manifest={})
     words = [sys.executable, "-c", MEASURE, tmp_path / "m", tmp_path / "small", dtype]
     ratio = float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-    assert ratio < 1.15, ratio
+    assert 0.9 < ratio < 1.15, ratio

@@ -110,13 +110,19 @@ class Family(ABC):
         }
 
     def import_tensors(
-        self, config: ModelConfig, tensors: Mapping[str, Tensor]
+        self,
+        config: ModelConfig,
+        tensors: Mapping[str, Tensor],
+        *,
+        dtype: torch.dtype | None = None,
+        size: Callable[[str], int] | None = None,
     ) -> dict[str, Tensor]:
         """The tensors of a file -> a decoder's state dict, without a tied head.
 
         Each tensor is asked for once and let go before the next one, so that a layout which
-        copies never holds two copies of all. Raises UserError for tensors that are missing or
-        unknown.
+        copies never holds two copies of all. dtype: what floating-point tensors are cast to, None
+        keeps theirs. size: of a tensor; the largest are then read first, while little else is
+        held. Raises UserError for tensors that are missing or unknown.
         """
         rest = set(tensors)
         if config.tie_embeddings:
@@ -135,12 +141,21 @@ class Family(ABC):
                 f"{len(unknown)} tensors are unknown to {self.architecture}, "
                 f"among them {unknown[0]!r}"
             )
+        if size is not None:
+            found.sort(key=lambda pair: size(pair[0]), reverse=True)
         parameters: dict[str, Tensor] = {}
         for name, entry in found:
             pieces = entry.layout.unpack(tensors[name])
-            contiguous = [piece.contiguous() for piece in pieces]
-            parameters.update(zip(entry.ours, contiguous, strict=True))
+            settled = [settle(piece, dtype) for piece in pieces]
+            parameters.update(zip(entry.ours, settled, strict=True))
+            del pieces  # before the next one is read
         return parameters
+
+
+def settle(piece: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """The tensor, contiguous and cast in one copy, or itself if it is so already."""
+    target = dtype if dtype is not None and piece.is_floating_point() else piece.dtype
+    return piece.to(target, memory_format=torch.contiguous_format).contiguous()
 
 
 @dataclass(frozen=True)
