@@ -64,6 +64,9 @@ class ScriptedDecoder:
     def eval(self) -> ScriptedDecoder:
         return self
 
+    def parameters(self) -> Iterator[torch.Tensor]:
+        return iter(())
+
     def init_state(self, num_rows: int, max_length: int) -> ScriptedState:
         return ScriptedState(num_rows)
 
