@@ -1,4 +1,4 @@
-"""What a recipe may set under [learn]: adapter, training, anchors, gate, retries, learner, nights.
+"""What a recipe may set under [learn]: study, adapter, training, anchors, gate, learner, nights.
 
 Frozen dataclasses, imported without torch. The defaults are those that were measured on the model
 of the recipe `tiny`; docs/log.md has the table.
@@ -18,6 +18,27 @@ from nanohydra.data.config import SourceConfig
 def _share(name: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise UserError(f"learn.{name} is {value}; it lies between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """What the base itself adds to the study of a lesson.
+
+    writer: "auto" lets it write if it passes a test of its own, "on" in any case, "off" never.
+    questions, paraphrases: that it is asked for, of each statement.
+    min_kept: share of what it writes in that test that has to be of use.
+    """
+
+    writer: Literal["auto", "on", "off"] = "auto"
+    questions: int = 6
+    paraphrases: int = 3
+    min_kept: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name in ("questions", "paraphrases"):
+            if not 0 <= getattr(self, name) <= 50:
+                raise UserError(f"learn.study.{name} is {getattr(self, name)}; from 0 to 50 go")
+        _share("study.min_kept", self.min_kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,6 +295,7 @@ class LearnConfig:
     seed: int = 0
     facts_per_version: int = 5
     lora: LoraConfig = LoraConfig(rank=32)
+    study: StudyConfig = StudyConfig()
     mixture: MixtureConfig = MixtureConfig()
     train: AdapterTrainConfig = AdapterTrainConfig()
     anchors: AnchorConfig = AnchorConfig()

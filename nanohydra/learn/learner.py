@@ -65,7 +65,7 @@ class Learner:
         self.bank = Bank(self.home.bank)
         self.worker = f"learner-{secrets.token_hex(4)}"
         self.loaded: Loaded = load(model, dtype=train_dtype(config.train))
-        self.tasks = TaskMaker(self.store, self.bank, self.loaded, config)
+        self.tasks = TaskMaker(self.store, self.bank, self.loaded, config, self.home.cache)
         self.publisher = Publisher(self.store, self.bank, self.loaded.config)
         if GENERAL not in domains_of(self.loaded, config.anchors):
             _ = self.anchors  # before the first job, as it is quick

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nanohydra.core.errors import UserError
 from nanohydra.learn.gate import Earlier
+from nanohydra.learn.model_writer import ModelWriter, writer_for
 from nanohydra.learn.replay import choose_replay
 from nanohydra.learn.replies import reply_to_all
-from nanohydra.learn.study import Study, StudyItem, judge, study
+from nanohydra.learn.study import Study, StudyItem, judge, study, written_about
+from nanohydra.learn.study.writer import FAMILY, FAMILY_TOLD
 from nanohydra.learn.work import Work
 
 if TYPE_CHECKING:
     from nanohydra.adapters.bank import Bank
     from nanohydra.checkpoint import Loaded
     from nanohydra.learn.config import LearnConfig
+    from nanohydra.learn.lessons import Lesson
     from nanohydra.learn.store import LearningStore
 
 TRAINED_ASKED = 2  # of a lesson that has no held-out questions
@@ -53,12 +58,26 @@ class Task:
 
 
 class TaskMaker:
-    """Makes the tasks of a learning home's jobs. loaded: the base, with no adapter on it."""
+    """Makes the tasks of a learning home's jobs.
+
+    loaded: the base, with no adapter on it. cache: folder for what was found of the base.
+    """
 
     def __init__(
-        self, store: LearningStore, bank: Bank, loaded: Loaded, config: LearnConfig
+        self,
+        store: LearningStore,
+        bank: Bank,
+        loaded: Loaded,
+        config: LearnConfig,
+        cache: Path | None = None,
     ) -> None:
         self.store, self.bank, self.loaded, self.config = store, bank, loaded, config
+        self.cache = cache
+
+    @cached_property
+    def writer(self) -> ModelWriter | None:
+        """The base as a writer, if it is able to."""
+        return writer_for(self.loaded, self.config.study, self.cache)
 
     def make(self, work: Work, lesson_ids: Sequence[str]) -> Task:
         """The task of some of a job's lessons, without those that the base knows.
@@ -75,8 +94,13 @@ class TaskMaker:
             others |= {x.id: x for x in self.store.lessons_by_id(rest) if x.state != "deleted"}
             others = {id: x for id, x in others.items() if id not in lesson_ids}
             made = study(lessons, seed=self.config.seed, others=list(others.values()))
+            before = self.store.study_items([lesson.id for lesson in lessons])
             self.store.save_study(made.items)
             known = () if job.kind == "consolidate" else self.known(made)
+            unknown = [lesson for lesson in lessons if lesson.id not in known]
+            if added := self.written(work, unknown, made, before, row):
+                made = Study(items=(*made.items, *added))
+                self.store.save_study(made.items)
             kept = tuple(item for item in made.items if item.lesson_id not in known)
             replaces = tuple(job.details.get("versions", ())) if job.kind == "consolidate" else ()
             held, earlier = self.earlier(job.alias, lesson_ids, replaces)
@@ -88,6 +112,34 @@ class TaskMaker:
         return Task(
             study=Study(items=kept), replay=replay, earlier=earlier, texts=texts, replaces=replaces
         )
+
+    def written(
+        self,
+        work: Work,
+        lessons: Sequence[Lesson],
+        made: Study,
+        before: Sequence[StudyItem],
+        row: dict[str, Any],
+    ) -> tuple[StudyItem, ...]:
+        """What the model adds to the study of lessons; what it once wrote about one is used again.
+
+        before: the items that are kept of them.
+        """
+        added = tuple(item for item in before if item.family in (FAMILY, FAMILY_TOLD))
+        done = {item.lesson_id for item in added}
+        rest = [lesson for lesson in lessons if lesson.id not in done]
+        if rest and self.writer is not None:
+            self.writer.check = work.check
+            outcome = written_about(rest, self.writer, made)
+            kept = len(outcome.items)
+            row |= {"written": outcome.num_written, "kept": kept}
+            row["text"] = (
+                f"wrote questions and paraphrases; the model wrote {outcome.num_written} more, of "
+                f"which {kept} keep the fact"
+            )
+            added += outcome.items
+        ids = {lesson.id for lesson in lessons}
+        return tuple(item for item in added if item.lesson_id in ids)
 
     def known(self, made: Study) -> set[str]:
         """Lessons of which the base answers every held-out question already."""

@@ -311,23 +311,6 @@ def test_what_no_relation_fits_is_learned_by_its_beginning() -> None:
     assert found.train and found.dev and found.test
 
 
-class Parrot:
-    def questions(self, statement: str, subject: str, count: int) -> list[str]:
-        return [
-            f"Please, where is the home of {subject}?",  # fine
-            f"Does {subject} live in Lisbon?",  # gives the answer away
-            "Where does she live?",  # names nobody
-            f"{subject} lives there.",  # no question
-        ]
-
-
-def test_a_writer_is_checked() -> None:
-    lessons = lessons_of(["Mara lives in Lisbon."])
-    written = [i for i in study(lessons, seed=0, writer=Parrot()).items if i.family == "written"]
-    assert [i.question for i in written] == ["Please, where is the home of Mara?"]
-    assert written[0].split == "train"
-
-
 def test_items_are_json() -> None:
     _, items = all_items()
     assert tuple(item_from_json(item_to_json(i)) for i in items) == items

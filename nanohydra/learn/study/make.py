@@ -1,7 +1,7 @@
 """Make study items of lessons: about twenty wordings of each fact to train on, others to test.
 
-All is drawn from the template bank by a seed. A writer, where a model is able to write, adds
-questions of its own; those that do not hold the fact together are dropped (writer.py).
+All is drawn from the template bank by a seed. To that a writer adds, where a model is able to
+write: questions of its own for training; those that do not keep the fact are dropped (writer.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from nanohydra.learn.study.items import Study, StudyItem
 from nanohydra.learn.study.of_facts import FactItems
 from nanohydra.learn.study.of_texts import question_items, sentence_items, subject_items, turn_items
 from nanohydra.learn.study.sources import Told, told_by
-from nanohydra.learn.study.writer import Writer, written_items
+from nanohydra.learn.study.writer import (
+    Outcome,
+    Statement,
+    Writer,
+    statement_of_fact,
+    statement_of_told,
+    written_items,
+)
 
 MAX_FORBIDDEN = 40
 
@@ -32,7 +39,6 @@ def study(
     *,
     seed: int,
     others: Sequence[Lesson] = (),
-    writer: Writer | None = None,
 ) -> Study:
     """Items of all lessons that have words to learn, the same for the same seed.
 
@@ -64,10 +70,29 @@ def study(
             lesson.id, fact, values[key], rng, reversible=clear, said=told_values[key]
         )
         items += maker.items()
-        if writer is not None:
-            items += written_items(writer, lesson.id, fact)
     items += subject_items(groups, seed)
     return Study(items=tuple(_without_clashes(items)))
+
+
+def written_about(lessons: Sequence[Lesson], writer: Writer, made: Study) -> Outcome:
+    """What a writer adds to the study of some lessons, without what is asked there already."""
+    outcome = written_items(writer, statements_of(lessons), made.dev + made.test)
+    count = len(made.items)
+    return replace(outcome, items=tuple(_without_clashes([*made.items, *outcome.items])[count:]))
+
+
+def statements_of(lessons: Sequence[Lesson]) -> list[Statement]:
+    """What a writer can write about: facts, plain sentences, and questions that no relation fits.
+
+    A question that tells a fact is written about as the fact alone.
+    """
+    told = [t for lesson in lessons for t in told_by(lesson)]
+    groups = _merged([t for t in told if t.fact is not None])
+    found = [statement_of_fact(lesson.id, fact) for lesson, fact in groups]
+    understood = {t.lesson.id for t in told if t.fact is not None}
+    rest = [t for t in told if t.sentence or (t.question and t.lesson.id not in understood)]
+    found += [statement_of_told(t) for t in rest]
+    return [statement for statement in found if statement is not None]
 
 
 def _merged(told: Sequence[Told]) -> list[tuple[Lesson, ParsedFact]]:
@@ -81,8 +106,11 @@ def _merged(told: Sequence[Told]) -> list[tuple[Lesson, ParsedFact]]:
         last = group[-1]
         assert last.fact is not None
         values = {t.fact.value: t.fact.object for t in group if t.fact is not None}
-        joined = " and ".join(values.values())
-        fact = last.fact if len(values) == 1 else replace(last.fact, object=joined)
+        joined, words = (
+            " and ".join(values.values()),
+            " ".join(t.fact.told for t in group if t.fact),
+        )
+        fact = last.fact if len(values) == 1 else replace(last.fact, object=joined, told=words)
         found.append((last.lesson, fact))
     return found
 
