@@ -90,9 +90,13 @@ class AdapterTrainConfig:
         than those that were; more of the same direction brings them over the edge. settle_kl: what
         kl_weight is multiplied by then, to take back the harm of it.
     max_new_tokens: of a decoded answer.
+    checkpointing: whether the backward pass computes the layers again instead of keeping what is
+        inside them; auto: where that would take more than checkpointing_share of the free memory.
     """
 
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    checkpointing: Literal["auto", "on", "off"] = "auto"
+    checkpointing_share: float = 0.25
     lr: float = 4e-3
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
@@ -134,6 +138,7 @@ class AdapterTrainConfig:
             if not getattr(self, name) >= 0:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is not negative")
         _share("train.stop_recall", self.stop_recall)
+        _share("train.checkpointing_share", self.checkpointing_share)
 
 
 @dataclass(frozen=True, kw_only=True)

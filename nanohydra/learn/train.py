@@ -23,6 +23,7 @@ from nanohydra.core.errors import UserError
 from nanohydra.core.runtime import multiplies_bfloat16_fast
 from nanohydra.core.types import IGNORE
 from nanohydra.kernels import linear_cross_entropy
+from nanohydra.learn.activations import recomputes
 from nanohydra.learn.anchors import Anchors
 from nanohydra.learn.config import AdapterTrainConfig, LearnConfig
 from nanohydra.learn.directions import aim, collect
@@ -53,8 +54,9 @@ class Stopped(Exception):
 class TrainedAdapter:
     """An adapter and how it came about.
 
-    metrics: steps, tokens, seconds, cpu_seconds, loss and kl (of the last step, nats per token)
-    and recall (of the development wordings, at the last check).
+    metrics: steps, tokens, seconds, cpu_seconds, loss and kl (of the last step, nats per token),
+    recall (of the development wordings, at the last check), and checkpointing, 1 where layers
+    were computed again to save memory.
     """
 
     weights: AdapterWeights
@@ -87,10 +89,12 @@ def train_adapter(
     try:
         loaded.model.train()
         aim(attached, anchors.spreads, run.inputs, seed=config.seed)
+        run.save_memory()
         run.steps(attached, checked(study))
         return TrainedAdapter(weights=attached.weights(run.base), metrics=run.metrics)
     finally:
         loaded.model.train(was_training)
+        loaded.model.recompute = False
         attached.detach()
 
 
@@ -140,13 +144,18 @@ class _Run:
         known = [n for n in targeted(self.model, config.lora) if n in anchors.spreads]
         self.inputs = collect(self.model, known, pools["new"])
         widest = max(len(s.ids) - 1 for pool in pools.values() for s in pool)
-        row_length = max(config.train.row_length, widest)
+        self.row_length = row_length = max(config.train.row_length, widest)
         self.mixture = Mixture(pools, shares, row_length=row_length, seed=config.seed)
         tokens = self.mixture.shares["new"] * row_length * config.train.rows_per_step
         epoch = sum(len(sample.ids) - 1 for sample in pools["new"]) / tokens  # in steps
         passes = math.ceil(config.train.max_epochs * epoch)
         self.last = min(config.train.max_steps, max(config.train.min_steps, passes))
         self.check_every = max(config.train.check_every, round(epoch / 2))
+
+    def save_memory(self) -> None:
+        """Let the layers be computed again where their insides take too much memory."""
+        self.model.recompute = recomputes(self.model, self.config.train, self.row_length)
+        self.metrics["checkpointing"] = float(self.model.recompute)
 
     def steps(self, attached: Attached, asked: Sequence[StudyItem]) -> None:
         """Step after step, until what is asked is recalled or a cap is met."""

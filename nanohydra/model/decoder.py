@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from nanohydra.model.config import FEED_FORWARDS, MIXERS, ModelConfig
 from nanohydra.model.layers import Context, make_norm, sinusoidal_table
@@ -57,7 +58,13 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """ids_BT -> logits_BTV."""
+    """ids_BT -> logits_BTV.
+
+    recompute: a backward pass computes each block again from its input, instead of keeping what
+    is inside: less memory for a third more time (arXiv 1604.06174).
+    """
+
+    recompute: bool = False
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -171,8 +178,12 @@ class Decoder(nn.Module):
             extension = state.select(rows, ids_BT)
         context = self._context(ids_BT, positions_BT, segments_BT, extension)
         x_BTD = self._embed(ids_BT, context.positions_BT)
+        recompute = self.recompute and state is None and torch.is_grad_enabled()
         for index, block in enumerate(self.blocks):
-            x_BTD = block(x_BTD, context, state.layers[index] if state is not None else None)
+            if recompute:
+                x_BTD = checkpoint(block, x_BTD, context, None, use_reentrant=False)
+            else:
+                x_BTD = block(x_BTD, context, state.layers[index] if state is not None else None)
         if state is not None and extension is not None:
             state.advance(extension)
         return self.final_norm(x_BTD)
