@@ -27,7 +27,7 @@ from nanohydra.checkpoint.weights import (
     write_tensors,
 )
 from nanohydra.core.errors import UserError
-from nanohydra.core.files import atomic_path, write_json
+from nanohydra.core.files import atomic_path, read_json, write_json
 from nanohydra.model import Decoder, ModelConfig
 from nanohydra.tokenizer import Tokenizer
 from nanohydra.tokenizer.files import FILES as TOKENIZER_FILES
@@ -49,8 +49,17 @@ class Loaded:
     @property
     def sampling(self) -> dict[str, float]:
         """How the model's makers sample from it (generation_config.json); empty if unsaid."""
-        stated = self.tokenizer.files.generation
-        return {n: v for n in SAMPLING if isinstance(v := stated.get(n), int | float)}
+        return _sampling(self.tokenizer.files.generation)
+
+
+def stated_sampling(folder: str | Path) -> dict[str, float]:
+    """`Loaded.sampling` of a model that is not loaded yet."""
+    path = Path(folder) / GENERATION
+    return _sampling(read_json(path)) if path.is_file() else {}
+
+
+def _sampling(stated: Mapping[str, Any]) -> dict[str, float]:
+    return {n: v for n in SAMPLING if isinstance(v := stated.get(n), int | float)}
 
 
 def save(

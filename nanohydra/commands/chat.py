@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nanohydra.checkpoint.names import title_of
-from nanohydra.commands.options import ModelOptions, find_model, parse
+from nanohydra.commands.options import ModelOptions, find_model, parse, sampling_defaults
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
 
@@ -25,8 +25,8 @@ class ChatOptions(ModelOptions):
     """System prompt."""
     max_tokens: int = 256
     """Longest reply in tokens; 0 is what the context leaves."""
-    temperature: float = 0.7
-    """0 always takes the likeliest token."""
+    temperature: float | None = None
+    """As the model's makers state, or 0.7, if not given; 0 always takes the likeliest token."""
     seed: int | None = None
     """Repeat the same replies."""
 
@@ -44,10 +44,9 @@ def run(options: ChatOptions, recipe: Recipe) -> None:
     from nanohydra.commands.serve import load_chat
     from nanohydra.engine import EngineConfig
 
-    params = ChatParams(
-        temperature=options.temperature, max_tokens=options.max_tokens, seed=options.seed
-    )
     folder = find_model(options, recipe)
+    sampling = sampling_defaults(folder, options.temperature)
+    params = ChatParams(max_tokens=options.max_tokens, seed=options.seed, **sampling)
     name = title_of(folder)
     with console(stderr=True).status(f"loading {folder}"):
         chat = load_chat(folder, recipe, EngineConfig(max_rows=1), max_waiting=1)

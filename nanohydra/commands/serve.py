@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanohydra.checkpoint.names import title_of
-from nanohydra.commands.options import ModelOptions, find_model, parse
+from nanohydra.commands.options import ModelOptions, find_model, parse, sampling_defaults
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
 
@@ -47,8 +47,8 @@ class ServeOptions(ModelOptions):
     """Folder of lessons and adapters; `learning` in the model's run if not given."""
     embedder: str = "auto"
     """What finds lessons by meaning: minilm, hashing, or sentence-transformers:NAME."""
-    temperature: float = 0.7
-    """For requests that do not say; 0 always takes the likeliest token."""
+    temperature: float | None = None
+    """For requests that do not say: as the model's makers state, or 0.7; 0: the likeliest token."""
     max_rows: int = 8
     """Requests that are answered at the same time."""
     max_waiting: int = 32
@@ -76,7 +76,7 @@ def run(options: ServeOptions, recipe: Recipe) -> None:
         port=options.port,
         api_key=options.api_key,
         allowed_hosts=options.allowed_hosts,
-        temperature=options.temperature,
+        **sampling_defaults(folder, options.temperature),
     )
     engine = EngineConfig(max_rows=options.max_rows, max_length=options.max_length)
     start_logging()

@@ -100,8 +100,8 @@ def params(body: ChatRequest, config: ServerConfig, index: int) -> ChatParams:
     return ChatParams(
         temperature=config.temperature if body.temperature is None else body.temperature,
         top_p=config.top_p if body.top_p is None else body.top_p,
-        top_k=body.top_k or 0,
-        min_p=body.min_p or 0.0,
+        top_k=config.top_k if body.top_k is None else body.top_k,
+        min_p=config.min_p if body.min_p is None else body.min_p,
         seed=None if body.seed is None else (body.seed + index) % 2**63,
         max_tokens=body.max_completion_tokens or body.max_tokens or config.max_tokens,
         stop=tuple(body.stop or ()),

@@ -21,8 +21,8 @@ class ServerConfig:
     allowed_hosts: further names under which the server may be called (`Host` header); with an
         address other than loopback and an empty list any name is allowed, since the key guards.
     max_choices: the largest `n` of one request; each choice takes a place in the engine's queue.
-    temperature, top_p, max_tokens: for requests that do not say; max_tokens 0 = what the context
-        leaves.
+    temperature, top_p, top_k, min_p, max_tokens: for requests that do not say; max_tokens 0 = what
+        the context leaves.
     drain_seconds: how long SIGTERM waits for running answers before it cuts them off.
     retry_seconds: what a refused client is told to wait.
     stuck_seconds: an engine with work and no step for this long is reported as stuck.
@@ -47,6 +47,8 @@ class ServerConfig:
     max_choices: int = 8
     temperature: float = 0.7
     top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
     max_tokens: int = 0
     drain_seconds: float = 30.0
     retry_seconds: int = 2

@@ -41,7 +41,7 @@ async def cards(service: Service) -> list[Json]:
         "owned_by": "nanohydra",
         "context_length": chat.context_length,
         "tools": list(chat.tools),
-        "defaults": {"temperature": config.temperature, "top_p": config.top_p},
+        "defaults": {n: getattr(config, n) for n in ("temperature", "top_p", "top_k", "min_p")},
     }
     if service.learning is None:
         return [card]

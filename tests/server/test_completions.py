@@ -142,10 +142,11 @@ def test_sampling_parameters_reach_the_model(client: TestClient, chat: FakeChat)
 
 def test_the_servers_defaults_hold_where_nothing_is_said(make_client: Make) -> None:
     chat = FakeChat()
-    client = make_client(with_chat=chat, temperature=0.3, top_p=0.8, max_tokens=9)
+    given = {"temperature": 0.3, "top_p": 0.8, "top_k": 20, "min_p": 0.1, "max_tokens": 9}
+    client = make_client(with_chat=chat, **given)
     client.post(PATH, json={"messages": [{"role": "user", "content": "x"}]})
     params = chat.seen[-1][1]
-    assert (params.temperature, params.top_p, params.max_tokens) == (0.3, 0.8, 9)
+    assert {name: getattr(params, name) for name in given} == given
 
 
 def test_length_and_stop_strings_end_an_answer(client: TestClient) -> None:
