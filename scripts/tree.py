@@ -1,7 +1,7 @@
-"""Write the tree of the package into README.md from the first line of each module's docstring.
+"""Write into README.md what the code says itself: the tree of the package, and the models it takes.
 
-`python scripts/tree.py` rewrites what stands between the markers; with --check it only compares,
-and exits with 1 if the README is out of date.
+Both come from the first lines of docstrings. `python scripts/tree.py` rewrites what stands between
+the markers; with --check it only compares, and exits with 1 if the README is out of date.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- tree:begin -->", "<!-- tree:end -->"
+FAMILIES = "nanohydra/checkpoint/families/__init__.py"
 # Data flows down this list and imports point up it; tests/test_structure.py holds it.
 ORDER = [
     "core", "kernels", "tokenizer", "data", "model", "checkpoint", "adapters", "tools", "tasks",
@@ -59,14 +59,47 @@ def entry(depth: int, name: str, path: Path) -> str:
     return f"{'  ' * depth}{name}".ljust(26) + f" {first_line(path)}"
 
 
+def models(root: Path) -> Iterator[str]:
+    """A table of the model families, in the order of their table in the code, without our own."""
+    yield "| `model_type` | class in transformers | |"
+    yield "|---|---|---|"
+    (table,) = (
+        node
+        for node in ast.walk(ast.parse((root / FAMILIES).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Dict)
+    )
+    for key, value in zip(table.keys, table.values, strict=True):
+        name, place = ast.literal_eval(key), ast.literal_eval(value)
+        path = root / f"{place.partition(':')[0].replace('.', '/')}.py"
+        if name != "nanohydra":
+            yield f"| `{name}` | `{constant(path, 'architecture')}` | {first_line(path)} |"
+
+
+def constant(path: Path, name: str) -> str:
+    """The value that a class of the file gives to a name; of several classes, the last one's."""
+    values = [
+        node.value
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == [name]
+    ]
+    return str(ast.literal_eval(values[-1]))
+
+
 def updated(readme: str, root: Path) -> str:
-    """The README with the tree between its markers."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"README.md lacks the markers {BEGIN} and {END}")
-    body = "\n".join(line.rstrip() for line in tree(root))
-    return f"{before}{BEGIN}\n```\n{body}\n```\n{END}{after}"
+    """The README with the tree and the models between their markers."""
+    lines = "\n".join(line.rstrip() for line in tree(root))
+    readme = replaced(readme, "tree", f"```\n{lines}\n```")
+    return replaced(readme, "models", "\n".join(models(root)))
+
+
+def replaced(readme: str, part: str, body: str) -> str:
+    """The README with another text between the markers of a part."""
+    begin, end = f"<!-- {part}:begin -->", f"<!-- {part}:end -->"
+    before, found, rest = readme.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"README.md lacks the markers {begin} and {end}")
+    return f"{before}{begin}\n{body}\n{end}{after}"
 
 
 def main(words: list[str], root: Path = ROOT) -> int:
@@ -76,7 +109,7 @@ def main(words: list[str], root: Path = ROOT) -> int:
     new = updated(old, root)
     if "--check" in words:
         if old != new:
-            print("README.md: the tree is out of date; run python scripts/tree.py", file=sys.stderr)
+            print("README.md is out of date; run python scripts/tree.py", file=sys.stderr)
         return int(old != new)
     readme.write_text(new, encoding="utf-8")
     return 0

@@ -113,12 +113,19 @@ def test_tables_point_at_what_exists(target: str) -> None:
     assert hasattr(importlib.import_module(module), attribute)
 
 
-def test_the_tree_of_the_readme_is_checked(
+def test_the_generated_parts_of_the_readme_are_checked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "nanohydra" / "core").mkdir(parents=True)
     (tmp_path / "nanohydra" / "core" / "__init__.py").write_text('"""The base."""')
-    (tmp_path / "README.md").write_text(f"a\n{TREE['BEGIN']}\n{TREE['END']}\nb\n")
+    families = tmp_path / TREE["FAMILIES"]
+    families.parent.mkdir(parents=True)
+    families.write_text('FAMILIES = Table("family", {"big": "nanohydra.big:Big"})')
+    (tmp_path / "nanohydra" / "big.py").write_text('"""Big ones."""\narchitecture = "BigLM"')
+    parts = [f"<!-- {name}:{end} -->" for name in ("models", "tree") for end in ("begin", "end")]
+    (tmp_path / "README.md").write_text("\n".join(["a", *parts, "b"]))
     assert TREE["main"](["--check"], tmp_path) == 1
     assert TREE["main"]([], tmp_path) == 0 and TREE["main"](["--check"], tmp_path) == 0
-    assert re.search(r"  core/ +The base.\n", (tmp_path / "README.md").read_text())
+    written = (tmp_path / "README.md").read_text()
+    assert re.search(r"  core/ +The base.\n", written)
+    assert "| `big` | `BigLM` | Big ones. |\n" in written
