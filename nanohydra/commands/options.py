@@ -103,6 +103,29 @@ def split(cls: type[Options], words: Sequence[str]) -> tuple[list[str], list[str
     return own, overrides
 
 
+def positionals_first(cls: type[Options], words: Sequence[str]) -> list[str]:
+    """The words with what belongs to no option in front, as tyro wants several such words.
+
+    Each option of `cls` must take one value, or none if it is a flag.
+    """
+    flags = {"help", "keys"}
+    for own in fields(cls):
+        flags |= {own.name, f"no_{own.name}"} if isinstance(own.default, bool) else set()
+    first: list[str] = []
+    options: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            first.append(word)
+            continue
+        options.append(word)
+        name = word.removeprefix("--").replace("-", "_")
+        if "=" not in word and name not in flags and rest and not rest[0].startswith("--"):
+            options.append(rest.pop(0))
+    return [*first, *options]
+
+
 def epilogue() -> str:
     """The end of every help text."""
     return (
@@ -147,6 +170,16 @@ def find_model(options: ModelOptions, recipe: Recipe) -> Path:
     from nanohydra.checkpoint.hub import locate
 
     return locate(options.model or run_path(recipe, None), revision=options.revision)
+
+
+def sampling_defaults(folder: Path, temperature: float | None) -> dict[str, Any]:
+    """How replies are drawn: as the model's makers state, but for a temperature that was given."""
+    from nanohydra.checkpoint import stated_sampling
+
+    stated: dict[str, Any] = {"temperature": 0.7, **stated_sampling(folder)}
+    if "top_k" in stated:
+        stated["top_k"] = int(stated["top_k"])
+    return stated if temperature is None else {**stated, "temperature": temperature}
 
 
 def run_path(recipe: Recipe, out: Path | None) -> Path:
