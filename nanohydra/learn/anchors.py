@@ -152,7 +152,7 @@ class Anchors:
         chunk = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
         if len(x_ND) <= chunk:
             return divergences(model, base_ND, x_ND).mean()
-        parts = zip(base_ND.split(chunk), x_ND.split(chunk), strict=True)
+        parts = zip(torch.split(base_ND, chunk), torch.split(x_ND, chunk), strict=True)
         sums: list[Tensor] = [
             checkpoint(divergences, model, base, x, use_reentrant=False).sum() for base, x in parts
         ]

@@ -66,8 +66,8 @@ class MixtureConfig:
 class AdapterTrainConfig:
     """How one adapter is trained.
 
-    dtype: the base computes in; auto: bfloat16 where the hardware multiplies it fast. The
-        adapter's own numbers are float32 in any case.
+    dtype: the base is loaded and computes in; auto: bfloat16 where the hardware multiplies it
+        fast, or where the memory lacks room for float32. The adapter's own numbers are float32.
     lr: AdamW's rate; it rises over warmup_steps and then stays until
         the lessons are recalled.
     directions: what the first factor of each layer reads: "lessons", what lessons have and anchors

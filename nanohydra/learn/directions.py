@@ -27,19 +27,20 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 16
 EXACT_WIDTH = 1024  # up to here all directions of the anchors are known, beyond the strongest
 NUM_STRONGEST = 256
-MAX_INPUTS = 4096  # of one layer
+MAX_INPUTS, LEAST_INPUTS = 4096, 256  # of one layer
+MAX_BYTES = 2**30  # of all layers together, which limits the inputs of a large model
 
 
 @dataclass
 class Inputs:
-    """The inputs of some layers, each (N, I) float32. same: layer -> the one whose it shares."""
+    """The inputs of some layers, each (N, I). same: layer -> the one whose it shares."""
 
     held: dict[str, list[Tensor]] = field(default_factory=dict)
     same: dict[str, str] = field(default_factory=dict)
 
     def of(self, name: str) -> Tensor:
-        """Those of one layer."""
-        return torch.cat(self.held[self.same.get(name, name)])
+        """Those of one layer in float32."""
+        return torch.cat(self.held[self.same.get(name, name)]).float()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,10 +86,12 @@ class Spread:
 def collect(model: Decoder, names: Iterable[str], samples: Sequence[Sample]) -> Inputs:
     """What the layers of these names are given when the model reads samples.
 
-    Of many tokens about MAX_INPUTS are kept, taken evenly.
+    Of many tokens about MAX_INPUTS are kept, taken evenly, and of a large model fewer.
     """
-    inputs = Inputs()
-    stride = math.ceil(sum(len(sample.ids) - 1 for sample in samples) / MAX_INPUTS)
+    inputs, names = Inputs(), list(names)
+    width = sum(linear_at(model, name).in_features for name in names)
+    most = max(LEAST_INPUTS, MAX_BYTES // max(1, width * model.dtype.itemsize))
+    stride = math.ceil(sum(len(sample.ids) - 1 for sample in samples) / min(MAX_INPUTS, most))
     ordered = sorted(samples, key=lambda sample: len(sample.ids))
     mask_BT = torch.zeros(0)
     last: tuple[str, Tensor | None] = ("", None)
@@ -99,7 +102,7 @@ def collect(model: Decoder, names: Iterable[str], samples: Sequence[Sample]) -> 
             inputs.same[name] = last[0]
             return
         last = name, x_BTI
-        inputs.held.setdefault(name, []).append(x_BTI[mask_BT][::stride].float().cpu())
+        inputs.held.setdefault(name, []).append(x_BTI[mask_BT][::stride].cpu())
 
     with watching(model, names, look):
         for start in range(0, len(ordered), ROWS_AT_ONCE):

@@ -36,6 +36,7 @@ from nanohydra.learn.checks import (
     check_size,
 )
 from nanohydra.learn.config import LearnConfig
+from nanohydra.learn.precision import gate_dtype
 from nanohydra.learn.probes import Probes
 from nanohydra.learn.replies import reply_to_all
 from nanohydra.learn.report import GateReport
@@ -179,7 +180,8 @@ def main() -> int:
         about = json.loads(setting)
         torch.set_num_threads(about["threads"])
         config = from_dict(LearnConfig, about["config"])
-        loaded = load(about["model"])
+        model = Path(about["model"])
+        loaded = load(model, dtype=gate_dtype(config.train, model))
         gate = Gate(loaded, config, Path(about["cache"]) if about["cache"] else None)
         path = sys.stdin.readline().strip()
         if not path:

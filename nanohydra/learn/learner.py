@@ -31,12 +31,13 @@ from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.consolidate import nightly
 from nanohydra.learn.gate_process import GateFailed, GateProcess
 from nanohydra.learn.home import Home
+from nanohydra.learn.precision import train_dtype
 from nanohydra.learn.publisher import Publisher
 from nanohydra.learn.report import GateReport, narrowest
 from nanohydra.learn.retry import next_try, of_part
 from nanohydra.learn.store import Job, LearningStore
 from nanohydra.learn.task import Task, TaskMaker
-from nanohydra.learn.train import Stopped, TrainedAdapter, train_adapter, train_dtype
+from nanohydra.learn.train import Stopped, TrainedAdapter, train_adapter
 from nanohydra.learn.work import WHOLE, Cancelled, Released, Work, rounded
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,9 @@ class Learner:
         self.store = LearningStore(self.home.database)
         self.bank = Bank(self.home.bank)
         self.worker = f"learner-{secrets.token_hex(4)}"
-        self.loaded: Loaded = load(model, dtype=train_dtype(config.train))
+        self.loaded: Loaded = load(model, dtype=train_dtype(config.train, model))
+        self.dtype = str(self.loaded.model.dtype).removeprefix("torch.")
+        logger.info("the base is loaded in %s, and stays so while adapters are trained", self.dtype)
         self.tasks = TaskMaker(self.store, self.bank, self.loaded, config, self.home.cache)
         self.publisher = Publisher(self.store, self.bank, self.loaded.config)
         if GENERAL not in domains_of(self.loaded, config.anchors):
@@ -212,7 +215,7 @@ class Learner:
                         should_stop=work.should_stop,
                     )
                     row |= trained.metrics
-                    row["round"] = number
+                    row |= {"round": number, "dtype": self.dtype}
             except Stopped:
                 work.check()
                 raise

@@ -20,7 +20,6 @@ from nanohydra.adapters import AdapterWeights
 from nanohydra.adapters.base import base_hash
 from nanohydra.adapters.lora import attach, targeted
 from nanohydra.core.errors import UserError
-from nanohydra.core.runtime import multiplies_bfloat16_fast
 from nanohydra.core.types import IGNORE
 from nanohydra.kernels import linear_cross_entropy
 from nanohydra.learn.activations import recomputes
@@ -290,9 +289,3 @@ def rate_factor(config: AdapterTrainConfig, step: int, last: int) -> float:
     """What the rate is multiplied by at a step, counted from 1, of a run that ends at `last`."""
     rising = min(1.0, step / max(config.warmup_steps, 1))
     return rising * min(1.0, (last - step + 1) / (config.settle_steps + 1))
-
-
-def train_dtype(config: AdapterTrainConfig, device: str = "cpu") -> torch.dtype:
-    """What the base computes in while an adapter is trained."""
-    fast = config.dtype == "auto" and multiplies_bfloat16_fast(device)
-    return torch.bfloat16 if fast or config.dtype == "bfloat16" else torch.float32
