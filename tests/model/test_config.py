@@ -12,7 +12,13 @@ from nanohydra.model import Decoder, ModelConfig
 from nanohydra.model.config import RopeScaling
 from nanohydra.model.plan import count, find_device, training_bytes, training_seconds
 
-SMALL = {"vocab_size": 60, "hidden_size": 32, "num_layers": 3, "num_heads": 4, "num_kv_heads": 2}
+SMALL: dict[str, Any] = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "num_layers": 3,
+    "num_heads": 4,
+    "num_kv_heads": 2,
+}
 
 LONG = RopeScaling(kind="longrope", original_max_seq_len=30, short_factor=(1.0, 1.5, 2.0))
 
@@ -41,7 +47,7 @@ LONG = RopeScaling(kind="longrope", original_max_seq_len=30, short_factor=(1.0, 
 )
 def test_impossible_shapes_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        ModelConfig(**{**SMALL, **changes})  # type: ignore[arg-type]
+        ModelConfig(**{**SMALL, **changes})
 
 
 @pytest.mark.parametrize(
@@ -61,29 +67,29 @@ def test_impossible_scalings_are_refused(fields: dict[str, Any], message: str) -
 
 
 def test_one_shape_has_one_spelling() -> None:
-    plain = ModelConfig(**SMALL)  # type: ignore[arg-type]
-    assert ModelConfig(**SMALL, rotary_dim=8, query_pre_attn_scalar=8) == plain  # type: ignore[arg-type]
+    plain = ModelConfig(**SMALL)
+    assert ModelConfig(**SMALL, rotary_dim=8, query_pre_attn_scalar=8) == plain
     parts = ("output", "feed_forward", "qkv")
-    biased = ModelConfig(**SMALL, bias_on=parts)  # type: ignore[arg-type]
-    assert biased == ModelConfig(**SMALL, bias=True)  # type: ignore[arg-type]
+    biased = ModelConfig(**SMALL, bias_on=parts)
+    assert biased == ModelConfig(**SMALL, bias=True)
 
 
 def test_a_window_bounds_what_attention_costs() -> None:
-    full = count(ModelConfig(**SMALL), 1000)  # type: ignore[arg-type]
+    full = count(ModelConfig(**SMALL), 1000)
     fields = {**SMALL, "layer_types": ("sliding",)}
     costs = [
-        count(ModelConfig(**fields, sliding_window=window), 1000).flops_per_token  # type: ignore[arg-type]
+        count(ModelConfig(**fields, sliding_window=window), 1000).flops_per_token
         for window in (10, 500, 1000, 2000)
     ]
     assert costs[0] < costs[1] < costs[2] == costs[3] == full.flops_per_token
     # By hand: the first 10 of 1000 tokens see 1 to 10 places, about 5, the others 10.
     queries, places = 3 * 4 * 8, 10 - 10 * 10 / 2000
-    base = count(ModelConfig(**SMALL), 0).flops_per_token  # type: ignore[arg-type]
+    base = count(ModelConfig(**SMALL), 0).flops_per_token
     assert costs[0] - base == pytest.approx(4 * queries * places, abs=3)
 
 
 def test_layer_types_repeat_over_the_depth() -> None:
-    config = ModelConfig(**SMALL, layer_types=("conv", "full"))  # type: ignore[arg-type]
+    config = ModelConfig(**SMALL, layer_types=("conv", "full"))
     assert config.layer_types == ("conv", "full", "conv")
 
 
@@ -115,7 +121,7 @@ def test_the_dial_takes_overrides_and_refuses_zero() -> None:
     ],
 )
 def test_counts_equal_the_built_model(changes: dict[str, object]) -> None:
-    config = ModelConfig(**{**SMALL, **changes})  # type: ignore[arg-type]
+    config = ModelConfig(**{**SMALL, **changes})
     with torch.device("meta"):
         model = Decoder(config)
     counts = count(config, 16)
@@ -125,7 +131,7 @@ def test_counts_equal_the_built_model(changes: dict[str, object]) -> None:
 
 
 def test_flops_follow_the_matrices() -> None:
-    config = ModelConfig(**SMALL, qk_norm=False)  # type: ignore[arg-type]
+    config = ModelConfig(**SMALL, qk_norm=False)
     model = Decoder(config)
     matrices = sum(p.numel() for p in model.parameters() if p.ndim == 2)
     assert count(config, 0).flops_per_token == 2 * matrices
