@@ -37,6 +37,7 @@ COMMANDS = Table(
         "consolidate": "nanohydra.commands.consolidate:main",
         "learner": "nanohydra.commands.learner:main",
         "import": "nanohydra.commands.import_:main",
+        "export": "nanohydra.commands.export:main",
     },
 )
 # These own the machine and run thousands of small operations a second: threads that spin between

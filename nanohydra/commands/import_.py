@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from nanohydra.commands.options import Options, parse
+from nanohydra.commands.options import Options, parse, positionals_first
 from nanohydra.core.errors import UserError
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
@@ -32,6 +32,7 @@ class ImportOptions(Options):
 
 def main(words: list[str]) -> None:
     """Run `nanohydra import`."""
+    words = positionals_first(ImportOptions, words)
     call = parse(ImportOptions, words, prog="import", description=__doc__)
     run(call.options, call.recipe)
 
