@@ -23,7 +23,7 @@ from nanohydra.data import open_source
 from nanohydra.data.config import SourceConfig
 from nanohydra.learn.config import AnchorConfig, LearnConfig
 from nanohydra.learn.directions import Spread, spreads
-from nanohydra.learn.replay import answered_by_base, general_questions
+from nanohydra.learn.replay import answered_by_base, general_questions, texts_of_base
 from nanohydra.learn.samples import Sample, encode_record, pack
 from nanohydra.model import Decoder
 
@@ -34,7 +34,8 @@ ROWS_AT_ONCE = 16
 LOGITS_AT_ONCE = 2**25  # of a large vocabulary; the backward pass computes them again
 MAX_SPREAD_SAMPLES = 256
 PRIMER_DOMAINS = ("stories", "greetings", "arithmetic", "reading", "facts", "taught", "abstain")
-GENERAL = "general"
+GENERAL, OWN_TEXT = "general", "own_text"
+OWN_SHARE = 3  # texts are a third as many as the records of another domain
 SEED = 5  # of the primer's anchors, unlike the seeds of training data
 
 
@@ -43,14 +44,14 @@ def anchor_records(
 ) -> dict[str, list[Record]]:
     """The records of each domain that hold training, or that the gate measures.
 
-    No adapter may be on: the base answers the general questions. Raises UserError for a source
-    that has no records.
+    No adapter may be on: the base answers the general questions, and writes its own texts. Raises
+    UserError for a source that has no records.
     """
     count = anchors.sequences if split == "train" else anchors.heldout_sequences
     sources = dict(anchors.sources if split == "train" else anchors.heldout)
     domains = domains_of(loaded, anchors)
     for name in domains:
-        if name != GENERAL:
+        if name not in (GENERAL, OWN_TEXT):
             sources[name] = SourceConfig(
                 kind="primer", split=split, seed=SEED, counts={name: count}
             )
@@ -58,6 +59,10 @@ def anchor_records(
     if GENERAL in domains:
         questions = general_questions(split)[:count]
         found[GENERAL] = answered_by_base(loaded, questions)
+    if OWN_TEXT in domains:
+        found[OWN_TEXT] = texts_of_base(loaded, split, -(-count // OWN_SHARE))
+        if not found.get(GENERAL, True):  # as of one that thinks at length before any answer
+            del found[GENERAL]
     for name, records in found.items():
         found[name] = [record for record in records if _can_be_said(loaded, record)]
         if not found[name]:
@@ -78,7 +83,7 @@ def domains_of(loaded: Loaded, anchors: AnchorConfig) -> tuple[str, ...]:
     data = loaded.manifest.get("recipe", {}).get("data", {})
     tables = [data.get(stage, {}).get("sources", {}) for stage in ("pretrain", "sft")]
     kinds = {source.get("kind") for table in tables for source in table.values()}
-    return PRIMER_DOMAINS if "primer" in kinds else (GENERAL,)
+    return PRIMER_DOMAINS if "primer" in kinds else (GENERAL, OWN_TEXT)
 
 
 class Anchors:

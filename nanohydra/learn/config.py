@@ -146,8 +146,9 @@ class AnchorConfig:
     """What a lesson must leave as it was.
 
     domains: of the primer, whose train split holds training and whose test split the gate
-        measures, and "general": everyday questions that the base answers itself. None given: the
-        primer's for a model that was trained on it, "general" for any other. sources, heldout:
+        measures; "general": everyday questions that the base answers itself; "own_text": texts
+        that it writes. None given: the primer's for a model that was trained on it, the other two
+        for any other. sources, heldout:
         name -> other texts for the two, in place of all these; each name of the second is a
         domain of the gate's.
     sequences, heldout_sequences: how many of each are used. max_length: tokens of one at most.

@@ -1,7 +1,8 @@
 """The questions of a lesson, asked of what nobody taught: what the adapter must not answer.
 
 A name in the question, or else its longest word, is replaced by another. The wanted answer is the
-base's own where it says that it does not know, and a plain "I don't know." where it does not.
+base's own where it says that it does not know, and a plain "I don't know." where it does not. A
+base that seldom says so is held to its own words everywhere: abstaining is no habit of it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PLAIN = "I don't know."
 MAX_NEW_TOKENS = 32
+HABIT = 0.5  # share of near misses at which a base that abstains has the habit
 ONSETS = "b br c cl d dr f g gr h j k l m n p pr r s st t tr v w z".split()
 VOWELS = "a e i o u ai ea".split()
 CODAS = "l m n r s t th nd rk ven lor mish".split()
@@ -96,11 +98,15 @@ def near_misses(
     replies = reply_to_all(
         loaded.model, loaded.tokenizer, list(prompts.values()), max_new_tokens=MAX_NEW_TOKENS
     )
-    return [
-        NearMiss(
-            messages=messages,
-            answer=reply.text if (known := abstains(reply.text)) else PLAIN,
-            by_base=known,
-        )
-        for messages, reply in zip(prompts.values(), replies, strict=True)
-    ]
+    known = [abstains(reply.text) for reply in replies]
+    habit = sum(known) >= HABIT * len(known)
+    found = []
+    for messages, reply, abstained in zip(prompts.values(), replies, known, strict=True):
+        own = reply.message.content
+        if habit or not own:
+            found.append(
+                NearMiss(messages=messages, answer=own if abstained else PLAIN, by_base=abstained)
+            )
+        else:
+            found.append(NearMiss(messages=messages, answer=own, by_base=True))
+    return found

@@ -24,7 +24,7 @@ from nanohydra.core.errors import UserError
 from nanohydra.core.files import read_json, sha256, write_json
 from nanohydra.core.types import Document, Message, Record
 from nanohydra.kernels import linear_cross_entropy
-from nanohydra.learn.anchors import anchor_records
+from nanohydra.learn.anchors import OWN_TEXT, anchor_records
 from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.replies import Reply, reply_to_all
 from nanohydra.learn.samples import Sample, encode_record, pack
@@ -95,6 +95,7 @@ class Probes:
             *(
                 [Prompt(domain=name, messages=_opening(r)) for r in rs]
                 for name, rs in records.items()
+                if name != OWN_TEXT or len(records) == 1  # no question: each reply is by chance
             )
         )
         prompts = [p for p in chain.from_iterable(turn_by_turn) if p is not None and p.messages]
@@ -102,6 +103,8 @@ class Probes:
         about = (
             __version__, to_dict(anchors), to_dict(self.gate),
             loaded.tokenizer.fingerprint, loaded.tokenizer.files.templates,
+            # what the base has said itself may differ by a rounding
+            {name: [s.ids for s in samples] for name, samples in self.sequences.items()},
         )  # fmt: skip
         self.key = sha256(json.dumps(about).encode())[:16]
 

@@ -1,8 +1,8 @@
-"""What is held fast while something new is learned: earlier lessons, and general questions.
+"""What is held fast while something new is learned: earlier lessons, and the base's own words.
 
-Replay takes items of earlier lessons, those nearest to the new ones first. General questions are
-for models that were not trained on the primer; the base answers them itself, so they say nothing
-of the world that it does not say already.
+Replay takes items of earlier lessons, those nearest to the new ones first. General questions and
+texts of its own are for models that were not trained on the primer: the base itself answers and
+writes them, so they say nothing of the world that it does not say already.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
-from nanohydra.core.types import Conversation, Message, Record
+from nanohydra.core.types import Conversation, Document, Message, Record
+from nanohydra.data.primer.craft import capital
 from nanohydra.learn.study.items import StudyItem
 from nanohydra.tasks.judge import tokens
 
@@ -99,6 +100,23 @@ def answered_by_base(
         for prompt, reply in zip(prompts, replies, strict=True)
         if reply.message.content or reply.message.tool_calls
     ]
+
+
+def texts_of_base(
+    loaded: Loaded, split: Literal["train", "test"], count: int, *, max_new_tokens: int = 64
+) -> list[Record]:
+    """Texts as the base writes them by itself after one of a few words, drawn by fixed seeds.
+
+    Plain texts, in no chat: all that is known of what a model was trained on is what it says.
+    """
+    from nanohydra.learn.replies import continuations
+
+    mine = [s for place, s in enumerate(SUBJECTS) if (place % 4 == 3) == (split == "test")]
+    openings = [capital(mine[number % len(mine)]) for number in range(count)]
+    texts = continuations(
+        loaded.model, loaded.tokenizer, openings, max_new_tokens=max_new_tokens, seed=0
+    )
+    return [Document(text=opening + text) for opening, text in zip(openings, texts, strict=True)]
 
 
 def _in_turn(groups: Sequence[Sequence[StudyItem]]) -> Iterable[StudyItem]:

@@ -1,4 +1,4 @@
-"""Greedy replies to many prompts at once, as they are judged: with a natural stop or without.
+"""Replies to many prompts at once, as they are judged: greedy, with a natural stop or without.
 
 Runs the model through the engine that also serves it. Knows nothing of lessons.
 """
@@ -48,27 +48,64 @@ def reply_to_all(
     room = max(1, limit - max_new_tokens)
     ids = [chat.prompt(each) for each in prompts]
     ids = [i if len(i) <= room else [i[0], *i[len(i) - room + 1 :]] for i in ids]
-    order = sorted(range(len(ids)), key=lambda n: len(ids[n]))  # equal lengths are read together
-    longest = len(ids[order[-1]])
+    params = SamplingParams(temperature=0.0, max_tokens=max_new_tokens, stop_ids=chat.stop_ids)
+    return [
+        Reply(ids=done, message=chat.parse(done), ended=chat.ended(done))
+        for done in _completed(model, tokenizer, ids, [params] * len(ids))
+    ]
+
+
+def continuations(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    openings: Sequence[str],
+    *,
+    max_new_tokens: int,
+    seed: int,
+) -> list[str]:
+    """How the model goes on after each text, up to where it would end it.
+
+    Drawn at temperature 1, so that they are what the model takes for likely. Otherwise as
+    `reply_to_all`.
+    """
+    if not openings:
+        return []
+    stop_ids = tokenizer.chat.stop_ids
+    room = max(1, min(max_new_tokens, model.config.max_seq_len // 2))
+    ids = [[*tokenizer.prefix_ids, *tokenizer.encode(text)][-room:] for text in openings]
+    params = [
+        SamplingParams(max_tokens=room, stop_ids=stop_ids, seed=seed + number)
+        for number in range(len(ids))
+    ]
+    done = _completed(model, tokenizer, ids, params)
+    return [tokenizer.decode([id for id in each if id not in stop_ids]) for each in done]
+
+
+def _completed(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Sequence[int]],
+    params: Sequence[SamplingParams],
+) -> list[tuple[int, ...]]:
+    """What the model says after each prompt, its end token included."""
+    order = sorted(range(len(prompts)), key=lambda n: len(prompts[n]))  # equal lengths together
+    room = max(each.max_tokens for each in params)
     config = EngineConfig(
-        max_rows=min(ROWS, len(ids)),
-        max_length=min(limit, longest + max_new_tokens),
+        max_rows=min(ROWS, len(prompts)),
+        max_length=min(model.config.max_seq_len, len(prompts[order[-1]]) + room),
         prefill_tokens=PREFILL_TOKENS,
         num_ids=tokenizer.vocab_size,
     )
-    params = SamplingParams(temperature=0.0, max_tokens=max_new_tokens, stop_ids=chat.stop_ids)
     was_training = model.training
     try:
-        done = generate(Engine(model, config), [ids[number] for number in order], params)
+        done = generate(
+            Engine(model, config), [prompts[n] for n in order], [params[n] for n in order]
+        )
     finally:
         model.train(was_training)
-    replies: dict[int, Reply] = {}
+    found: dict[int, tuple[int, ...]] = {}
     for number, completion in zip(order, done, strict=True):
         if completion.finish_reason == "error":
             raise RuntimeError("the model failed to answer; its weights may be damaged")
-        replies[number] = Reply(
-            ids=completion.ids,
-            message=chat.parse(completion.ids),
-            ended=chat.ended(completion.ids),
-        )
-    return [replies[number] for number in range(len(prompts))]
+        found[number] = completion.ids
+    return [found[number] for number in range(len(prompts))]

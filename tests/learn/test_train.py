@@ -13,10 +13,12 @@ from nanohydra.adapters.lora import attach, attach_weights
 from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import IGNORE, Conversation, Document, Message
+from nanohydra.learn import near_misses as module
 from nanohydra.learn.anchors import PRIMER_DOMAINS, Anchors, anchor_records, domains_of
 from nanohydra.learn.config import AdapterTrainConfig, AnchorConfig, LearnConfig
-from nanohydra.learn.near_misses import PLAIN, change_name, near_misses
-from nanohydra.learn.replies import reply_to_all
+from nanohydra.learn.near_misses import MAX_NEW_TOKENS, PLAIN, change_name, near_misses
+from nanohydra.learn.probes import Probes
+from nanohydra.learn.replies import Reply, reply_to_all
 from nanohydra.learn.samples import Mixture, Sample, encode_item, encode_record, pack
 from nanohydra.learn.study import Study, StudyItem
 from nanohydra.learn.train import Stopped, predicted, rate_factor, train_adapter
@@ -268,16 +270,30 @@ def test_a_near_miss_asks_about_another_name(question: str, kept: str, gone: str
 
 
 def test_near_misses_are_answered_as_the_base_does_or_plainly(
-    loaded: Loaded, make_item: Callable[..., StudyItem]
+    loaded: Loaded, make_item: Callable[..., StudyItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = [make_item("Where does Mara live?", "In Rome.", "Rome")]
-    (missed,) = near_misses(loaded, asked, count=4, seed=0)
-    assert missed.answer == PLAIN and not missed.by_base  # a random model abstains from nothing
-    assert "Mara" not in missed.messages[-1].content
+    asked = [make_item(f"Where does Mara {w}?", "In Rome.", "Rome") for w in ("live", "eat")]
+    for missed in near_misses(loaded, asked, count=4, seed=0):
+        (own,) = reply_to_all(
+            loaded.model, loaded.tokenizer, [missed.messages], max_new_tokens=MAX_NEW_TOKENS
+        )
+        # a random model abstains from nothing, so it is to say what it says
+        assert missed.answer == own.message.content and missed.by_base
+        assert "Mara" not in missed.messages[-1].content
+    said = ["I do not know that.", "In Paris."]
+    replies = [
+        Reply(ids=(), message=Message(role="assistant", content=text), ended=True) for text in said
+    ]
+    monkeypatch.setattr(module, "reply_to_all", lambda *_, **__: replies)
+    found = near_misses(loaded, asked, count=4, seed=0)
+    assert [m.answer for m in found] == [said[0], PLAIN] and [m.by_base for m in found] == [
+        True,
+        False,
+    ]
 
 
 def test_anchors_of_both_sides_share_no_text(loaded: Loaded) -> None:
-    domains = (*PRIMER_DOMAINS, "general")
+    domains = (*PRIMER_DOMAINS, "general", "own_text")
     config = AnchorConfig(domains=domains, sequences=10, heldout_sequences=10)
     sides = [anchor_records(loaded, config, "train"), anchor_records(loaded, config, "test")]
     assert [set(side) for side in sides] == [set(domains)] * 2
@@ -287,14 +303,35 @@ def test_anchors_of_both_sides_share_no_text(loaded: Loaded) -> None:
 
 def test_a_model_is_held_to_what_it_was_trained_on_or_to_its_own_answers(loaded: Loaded) -> None:
     none = AnchorConfig()
-    assert domains_of(loaded, none) == ("general",)
+    assert domains_of(loaded, none) == ("general", "own_text")
     assert domains_of(loaded, AnchorConfig(domains=("stories",))) == ("stories",)
     recipe = {"data": {"sft": {"sources": {"talk": {"kind": "primer"}}}}}
     assert domains_of(replace(loaded, manifest={"recipe": recipe}), none) == PRIMER_DOMAINS
-    (records,) = anchor_records(loaded, AnchorConfig(sequences=3), "train").values()
+    records, texts = anchor_records(loaded, AnchorConfig(sequences=3), "train").values()
     question, answer = records[0].messages  # type: ignore[union-attr]
     (reply,) = reply_to_all(loaded.model, loaded.tokenizer, [(question,)], max_new_tokens=64)
     assert answer == reply.message
+    (text,) = texts
+    assert isinstance(text, Document) and text.text.startswith("The moon")
+    assert len(text.text) > len("The moon")
+    again = anchor_records(loaded, AnchorConfig(sequences=3), "train")["own_text"]
+    assert again == [text]
+
+
+def test_a_model_that_answers_nothing_is_held_to_its_texts(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nanohydra.learn.anchors.answered_by_base", lambda *_: [])
+    config = AnchorConfig(sequences=3, heldout_sequences=3)
+    assert set(anchor_records(loaded, config, "train")) == {"own_text"}
+    probes = Probes(loaded, LearnConfig(anchors=config))
+    assert set(probes.sequences) == {"own_text"} and {p.domain for p in probes.prompts} == {
+        "own_text"
+    }
+    monkeypatch.undo()
+    probes = Probes(loaded, LearnConfig(anchors=config))
+    assert set(probes.sequences) == {"general", "own_text"}
+    assert {p.domain for p in probes.prompts} == {"general"}
 
 
 def test_the_rate_rises_stays_and_falls_at_the_end() -> None:
