@@ -1,4 +1,4 @@
-"""Write a model for others: a Hugging Face folder, or a GGUF file for llama.cpp and Ollama."""
+"""Write a model for others: a Hugging Face folder, or GGUF for llama.cpp and Ollama."""
 
 from __future__ import annotations
 

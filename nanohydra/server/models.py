@@ -21,7 +21,7 @@ async def models(service: Here) -> dict[str, Any]:
     return {"object": "list", "data": await cards(service)}
 
 
-@router.get("/v1/models/{name}")
+@router.get("/v1/models/{name:path}")
 async def model(service: Here, name: str) -> Json:
     """The model of this name."""
     found = {each["id"]: each for each in await cards(service)}

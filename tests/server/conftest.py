@@ -47,7 +47,7 @@ def make_client(journal: Journal, chat: FakeChat) -> Iterator[Callable[..., Test
     opened: list[TestClient] = []
 
     def make(*, with_chat: Any = chat, learning: Any = None, **settings: Any) -> TestClient:
-        config = ServerConfig(model_name="fake", **settings)
+        config = ServerConfig(**{"model_name": "fake", **settings})
         app = create_app(with_chat, journal, config, learning=learning)
         client = TestClient(app, base_url="http://127.0.0.1:8000")
         opened.append(client.__enter__())

@@ -301,6 +301,14 @@ def test_models_are_listed(client: TestClient) -> None:
     assert client.get("/v1/models/other").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["owner/small", "owner%2Fsmall"])
+def test_a_model_of_the_hub_has_a_slash(make_client: Callable[..., TestClient], path: str) -> None:
+    client = make_client(model_name="owner/small")
+    assert client.get(f"/v1/models/{path}").json()["id"] == "owner/small"
+    body = {"model": "owner/small", "messages": [{"role": "user", "content": "say hello"}]}
+    assert client.post(PATH, json=body).json()["model"] == "owner/small"
+
+
 def test_unknown_paths_and_methods_have_the_error_shape(client: TestClient) -> None:
     for response, status in ((client.get("/v1/nothing"), 404), (client.get(PATH), 405)):
         assert response.status_code == status
