@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from nanohydra.kernels.native import runs_native
+
 SMALL_BYTES = 2**28  # weights; reading more from memory takes longer than waking a thread
 SMALL_WORK = 2e9  # weights times tokens
 
@@ -26,10 +28,15 @@ class Threads:
         num_bytes = sum(p.numel() * p.element_size() for p in parameters)
         on_cpu = all(p.device.type == "cpu" for p in parameters)
         self.may_be_small = on_cpu and num_bytes < SMALL_BYTES
+        # The products of one row in bfloat16 choose their threads themselves, one by one.
+        chosen = parameters and all(p.dtype == torch.bfloat16 for p in parameters)
+        self.chosen_for_one = bool(chosen) and runs_native(*parameters)
 
     def is_small(self, num_tokens: int) -> bool:
         """Whether a call on so many tokens is faster on one thread."""
-        return self.may_be_small and self.num_weights * num_tokens < SMALL_WORK
+        if not self.may_be_small or (self.chosen_for_one and num_tokens == 1):
+            return False
+        return self.num_weights * num_tokens < SMALL_WORK
 
     @contextmanager
     def of_call(self, num_tokens: int) -> Iterator[None]:

@@ -9,6 +9,7 @@ import torch
 
 from nanohydra.engine import Engine, EngineConfig, SamplingParams, generate
 from nanohydra.engine.threads import Threads
+from nanohydra.kernels.native import runs_native
 from nanohydra.model import Decoder
 
 
@@ -37,6 +38,12 @@ def test_large_models_keep_their_threads() -> None:
     with torch.device("meta"):
         layer = torch.nn.Linear(2**13, 2**13)
     assert not Threads(layer).is_small(1)
+
+
+def test_products_that_choose_for_themselves_keep_theirs(decoder: Decoder) -> None:
+    threads = Threads(decoder.bfloat16())
+    assert threads.is_small(2)
+    assert threads.is_small(1) == (not runs_native(decoder.head.weight))
 
 
 def test_the_engine_decodes_on_one(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
