@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import pytest
@@ -41,7 +42,7 @@ def test_large_models_keep_their_threads() -> None:
 
 
 def test_products_that_choose_for_themselves_keep_theirs(decoder: Decoder) -> None:
-    threads = Threads(decoder.bfloat16())
+    threads = Threads(copy.deepcopy(decoder).bfloat16())
     assert threads.is_small(2)
     assert threads.is_small(1) == (not runs_native(decoder.head.weight))
 
