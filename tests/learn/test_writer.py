@@ -95,12 +95,10 @@ def test_what_is_held_out_is_not_written() -> None:
         ({"knows": "Mara lives in Lisbon."}, "it is answered without the statement"),
     ],
 )
-def test_a_question_that_fails_the_round_trip_is_dropped(
-    writer: dict[str, object], why: str
-) -> None:
+def test_a_question_that_fails_the_round_trip_is_dropped(writer: dict[str, Any], why: str) -> None:
     question = ask("Please, where is the home of Mara?")
     assert kept("Mara lives in Lisbon.", Parrot(*question))
-    assert not kept("Mara lives in Lisbon.", Parrot(*question, **writer)), why  # type: ignore[arg-type]
+    assert not kept("Mara lives in Lisbon.", Parrot(*question, **writer)), why
 
 
 def test_a_question_speaks_of_what_is_the_users() -> None:
