@@ -13,6 +13,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from nanohydra.model import Decoder
+from nanohydra.model.digest import add_tensor
+
 FACTORS = ("lora_a", "lora_b")
 
 
@@ -20,11 +23,14 @@ def base_hash(model: nn.Module) -> str:
     """SHA-256 over names, shapes and bfloat16 values of the base's parameters, in hexadecimal.
 
     An attached adapter changes nothing. Where a model was trained further, some values of it
-    differ by more than bfloat16 rounds away.
+    differ by more than bfloat16 rounds away. A quantised decoder has the hash of what it was
+    made from, as an adapter learned there is meant for both.
     """
+    if isinstance(model, Decoder) and model.pristine:
+        return model.pristine
     digest = hashlib.sha256()
     for name, tensor in base_parameters(model):
-        _add(digest, name, tensor.to(torch.bfloat16))
+        add_tensor(digest, name, tensor.to(torch.bfloat16))
     return digest.hexdigest()
 
 
@@ -32,7 +38,7 @@ def exact_hash(model: nn.Module) -> str:
     """SHA-256 over names, dtypes, shapes and bits of the base's parameters, in hexadecimal."""
     digest = hashlib.sha256()
     for name, tensor in base_parameters(model):
-        _add(digest, name, tensor)
+        add_tensor(digest, name, tensor)
     return digest.hexdigest()
 
 
@@ -41,9 +47,3 @@ def base_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for name, parameter in model.named_parameters():
         if name.rsplit(".", 1)[-1] not in FACTORS:
             yield name, parameter.detach()
-
-
-def _add(digest: hashlib._Hash, name: str, tensor: Tensor) -> None:
-    flat = tensor.to("cpu").contiguous()
-    digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}\n".encode())
-    digest.update(flat.flatten().view(torch.uint8).numpy().data)

@@ -63,13 +63,14 @@ def make_ready(model: Decoder, weights: AdapterWeights, *, base: str, id: str) -
     if not weights.pairs:
         raise UserError(f"adapter {id} has no tensors")
     factors = {}
+    place = model.embed.weight  # those of the linear layers may be int8
     for name, pair in weights.pairs.items():
         linear = linear_at(model, name)
         check_pair(name, pair, linear)
         b_OR = pair.b_OR.detach().float() * weights.config.scale
         # `clone`: nothing that is served may change when the caller's tensors do.
-        a_IR = pair.a_RI.detach().to(linear.weight).t().clone(memory_format=torch.contiguous_format)
-        b_RO = b_OR.to(linear.weight).t().clone(memory_format=torch.contiguous_format)
+        a_IR = pair.a_RI.detach().to(place).t().clone(memory_format=torch.contiguous_format)
+        b_RO = b_OR.to(place).t().clone(memory_format=torch.contiguous_format)
         if not (a_IR.isfinite().all() and b_RO.isfinite().all()):
             raise UserError(f"adapter {id} has values in {name!r} that are not finite")
         factors[name] = (a_IR, b_RO)

@@ -19,6 +19,7 @@ from nanohydra.adapters.config import LoraConfig
 from nanohydra.adapters.lora import LoraLinear, check_pair, linear_at
 from nanohydra.adapters.weights import AdapterWeights, Pair
 from nanohydra.core.errors import UserError
+from nanohydra.model.int8 import refuse_quantised
 
 
 def concatenate(adapters: Sequence[AdapterWeights]) -> AdapterWeights:
@@ -92,6 +93,7 @@ def merge(model: nn.Module, weights: AdapterWeights) -> Merged:
     the adapter is for another base or would make a weight infinite.
     """
     assert not any(isinstance(m, LoraLinear) for m in model.modules()), "detach the adapter first"
+    refuse_quantised(model, "merged with an adapter")
     base = base_hash(model)
     if base != weights.base:
         raise UserError(

@@ -22,6 +22,7 @@ from nanohydra.adapters.config import LINEARS, LoraConfig
 from nanohydra.adapters.weights import AdapterWeights, Pair
 from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
+from nanohydra.model.int8 import refuse_quantised
 
 # An adapter on a tied head would move the embedding with it, and the other way round.
 NEVER = ("embed", "head", "lm_head", "position_table")
@@ -122,6 +123,7 @@ class Attached:
     """An adapter on a model. The model's other parameters are frozen until it is detached."""
 
     def __init__(self, model: nn.Module, config: LoraConfig, pairs: Mapping[str, Pair]) -> None:
+        refuse_quantised(model, "taught")
         self.model, self.config = model, config
         self._linears = {name: linear_at(model, name) for name in pairs}
         assert not any(isinstance(m, LoraLinear) for m in model.modules()), "detach it first"

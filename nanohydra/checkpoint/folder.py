@@ -9,7 +9,7 @@ Knows nothing of optimizers; the state of a training run is in state.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,15 @@ from nanohydra.checkpoint.weights import (
 )
 from nanohydra.core.errors import UserError
 from nanohydra.core.files import atomic_path, read_json, write_json
+from nanohydra.core.registry import suggest
 from nanohydra.model import Decoder, ModelConfig
+from nanohydra.model.int8 import num_bytes, quantise_decoder, refuse_quantised
 from nanohydra.tokenizer import Tokenizer
 from nanohydra.tokenizer.files import FILES as TOKENIZER_FILES
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 FILES = (CONFIG, GENERATION, WEIGHTS, MANIFEST, *TOKENIZER_FILES)
+STORED, INT8 = "stored", "int8"  # how weights are held
 SAMPLING = ("temperature", "top_k", "top_p", "min_p")
 
 
@@ -69,8 +72,10 @@ def save(
 
     The weights keep their dtype. `manifest` is the caller's own part of manifest.json (resolved
     recipe, step, metrics); its keys "nanohydra" and "files" are taken. Raises UserError if the
-    tokenizer has more ids than the model, or if the folder holds other things than a model.
+    tokenizer has more ids than the model, if the folder holds other things than a model, or if
+    the model's weights are int8.
     """
+    refuse_quantised(model, "saved")
     folder, config = Path(folder), model.config
     _check_target(folder)
     if tokenizer.vocab_size > config.vocab_size:
@@ -110,18 +115,23 @@ def token_ids(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def load(
-    folder: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    folder: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    weights: str = STORED,
 ) -> Loaded:
     """Read a model folder that `save` or transformers wrote, verifying what its manifest names.
 
-    dtype: None keeps the dtype of the file. The model is in eval mode. Raises UserError naming
-    the file that is missing, damaged, a pickle or of an unknown architecture.
+    dtype: None keeps the dtype of the file. weights: "int8" holds those of the linear layers in a
+    byte each, for answering on a CPU (`nanohydra.model.int8`). The model is in eval mode. Raises
+    UserError naming the file that is missing, damaged, a pickle or of an unknown architecture.
     """
     path = _check_source(Path(folder))
     manifest = read_manifest(path)
     verify_files(path, manifest)
     tokenizer = Tokenizer.load(path)
-    model = _read_model(path, device, dtype)
+    model = _read_model(path, device, dtype, weights)
     if tokenizer.vocab_size > model.config.vocab_size:
         raise UserError(
             f"{path}: the tokenizer has {tokenizer.vocab_size} ids but the model only "
@@ -131,15 +141,25 @@ def load(
 
 
 def load_model(
-    folder: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    folder: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    weights: str = STORED,
 ) -> Decoder:
     """As `load`, for a folder whose tokenizer is missing or not of nanohydra: the weights alone."""
     path = _check_source(Path(folder))
     verify_files(path, read_manifest(path))
-    return _read_model(path, device, dtype)
+    return _read_model(path, device, dtype, weights)
 
 
-def _read_model(folder: Path, device: str | torch.device, dtype: torch.dtype | None) -> Decoder:
+def _read_model(
+    folder: Path, device: str | torch.device, dtype: torch.dtype | None, weights: str
+) -> Decoder:
+    if weights not in (STORED, INT8):
+        raise UserError(f"weights {weights!r} are not known; {suggest(weights, (STORED, INT8))}")
+    if weights == INT8:
+        return _read_int8(folder, device, dtype)
     family, config = read_config_file(folder / CONFIG)
     dtype = dtype or ModelTensors(folder).main_dtype
     tensors = ModelTensors(folder, dtype=dtype, kept=not family.rearranges)
@@ -150,6 +170,24 @@ def _read_model(folder: Path, device: str | torch.device, dtype: torch.dtype | N
     except UserError as error:
         raise UserError(f"{folder / WEIGHTS}: {error}") from None
     return _assemble(config, parameters, folder / WEIGHTS).to(device).eval()
+
+
+def _read_int8(folder: Path, device: str | torch.device, dtype: torch.dtype | None) -> Decoder:
+    """As `_read_model`: rounds what the file holds, tensor by tensor, and lets go of it."""
+    if torch.device(device).type != "cpu":
+        raise UserError(f"int8 weights are for answering on a CPU; the device is {device}")
+    family, config = read_config_file(folder / CONFIG)
+    dtype = dtype or ModelTensors(folder).main_dtype
+    dtype = torch.bfloat16 if dtype == torch.float16 else dtype  # far slower on a CPU
+    need = footprint(config, ModelTensors(folder, dtype=dtype))
+    check_memory(folder, replace(need, weights=num_bytes(config, dtype)), dtype)
+    try:
+        parameters = family.import_tensors(config, ModelTensors(folder, kept=False))
+    except UserError as error:
+        raise UserError(f"{folder / WEIGHTS}: {error}") from None
+    model = _assemble(config, parameters, folder / WEIGHTS).eval()
+    parameters.clear()
+    return quantise_decoder(model, dtype)
 
 
 def _assemble(config: ModelConfig, parameters: Mapping[str, Tensor], path: Path) -> Decoder:

@@ -54,6 +54,7 @@ def load(
     revision: str | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
+    weights: str = "stored",
 ) -> Loaded:
     """Load a model from a folder, a run or the hub, as `nanohydra.checkpoint.load` does.
 
@@ -61,7 +62,8 @@ def load(
     """
     from nanohydra.checkpoint import folder
 
-    return folder.load(locate(name_or_folder, revision=revision), device=device, dtype=dtype)
+    path = locate(name_or_folder, revision=revision)
+    return folder.load(path, device=device, dtype=dtype, weights=weights)
 
 
 def locate(

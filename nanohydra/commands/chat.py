@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nanohydra.checkpoint.names import title_of
-from nanohydra.commands.options import ModelOptions, find_model, parse, sampling_defaults
+from nanohydra.commands.options import AnsweringOptions, find_model, parse, sampling_defaults
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChatOptions(ModelOptions):
+class ChatOptions(AnsweringOptions):
     """Options of `nanohydra chat`."""
 
     system: str = ""
@@ -49,7 +49,8 @@ def run(options: ChatOptions, recipe: Recipe) -> None:
     params = ChatParams(max_tokens=options.max_tokens, seed=options.seed, **sampling)
     name = title_of(folder)
     with console(stderr=True).status(f"loading {folder}"):
-        chat = load_chat(folder, recipe, EngineConfig(max_rows=1), max_waiting=1)
+        engine = EngineConfig(max_rows=1)
+        chat = load_chat(folder, recipe, engine, max_waiting=1, weights=options.weights)
     interactive = sys.stdin.isatty()
     with chat.engine:
         talk = TerminalChat(chat, make_screen(), params, system=options.system)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from nanohydra.checkpoint.names import title_of
-from nanohydra.commands.options import ModelOptions, find_model, parse
+from nanohydra.commands.options import AnsweringOptions, find_model, parse
 from nanohydra.core.errors import UserError
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
@@ -23,7 +23,7 @@ MAX_ROWS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateOptions(ModelOptions):
+class GenerateOptions(AnsweringOptions):
     """Options of `nanohydra generate`."""
 
     prompt: tyro.conf.Positional[str] = ""
@@ -63,7 +63,7 @@ def run(options: GenerateOptions, recipe: Recipe) -> None:
     as_stored = runtime.device == "cpu" and recipe.runtime.dtype == "auto"
     with console(stderr=True).status(f"loading {folder}"):
         dtype = None if as_stored else runtime.dtype
-        loaded = load(folder, device=runtime.device, dtype=dtype)
+        loaded = load(folder, device=runtime.device, dtype=dtype, weights=options.weights)
     tokenizer = loaded.tokenizer
     prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
     ids = (*tokenizer.prefix_ids, *tokenizer.encode(prompt)) or (tokenizer.start_id,)

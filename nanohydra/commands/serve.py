@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanohydra.checkpoint.names import title_of
-from nanohydra.commands.options import ModelOptions, find_model, parse, sampling_defaults
+from nanohydra.commands.options import AnsweringOptions, find_model, parse, sampling_defaults
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeOptions(ModelOptions):
+class ServeOptions(AnsweringOptions):
     """Options of `nanohydra serve`."""
 
     host: str = "127.0.0.1"
@@ -84,7 +84,7 @@ def run(options: ServeOptions, recipe: Recipe) -> None:
     teachers: list[LearningService] = []
 
     def load() -> ChatModel:
-        chat = load_chat(folder, recipe, engine, options.max_waiting)
+        chat = load_chat(folder, recipe, engine, options.max_waiting, options.weights)
         loaded.append(chat)
         return chat
 
@@ -123,7 +123,9 @@ def run(options: ServeOptions, recipe: Recipe) -> None:
         summary_table(f"{settings.model_name}, served", rows)
 
 
-def load_chat(folder: Path, recipe: Recipe, config: EngineConfig, max_waiting: int) -> ChatModel:
+def load_chat(
+    folder: Path, recipe: Recipe, config: EngineConfig, max_waiting: int, weights: str = "stored"
+) -> ChatModel:
     """The model of a folder, with its engine running."""
     from nanohydra.chat import ChatModel
     from nanohydra.checkpoint import load
@@ -134,7 +136,7 @@ def load_chat(folder: Path, recipe: Recipe, config: EngineConfig, max_waiting: i
     # On the CPU weights stay as they are stored, so that answers are those that were measured.
     as_stored = runtime.device == "cpu" and recipe.runtime.dtype == "auto"
     dtype = None if as_stored else runtime.dtype
-    loaded = load(folder, device=runtime.device, dtype=dtype)
+    loaded = load(folder, device=runtime.device, dtype=dtype, weights=weights)
     if note := loaded.tokenizer.chat.note:
         console(stderr=True).print(note, style="dim")
     engine = Engine(loaded.model, replace(config, num_ids=loaded.tokenizer.vocab_size))

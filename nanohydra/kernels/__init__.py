@@ -15,13 +15,16 @@ if TYPE_CHECKING:
         short_convolution,
         swiglu,
     )
+    from nanohydra.kernels.int8 import int8_product, quantise
 
 __all__ = [
     "attend_one",
     "causal_attention",
+    "int8_product",
     "linear_cross_entropy",
     "matvec",
     "norm_rope",
+    "quantise",
     "relu_squared",
     "rms_norm",
     "short_convolution",
@@ -34,9 +37,11 @@ __getattr__ = lazy_names(
     {
         "attend_one": "nanohydra.kernels.decode",
         "causal_attention": "nanohydra.kernels.attention",
+        "int8_product": "nanohydra.kernels.int8",
         "linear_cross_entropy": "nanohydra.kernels.cross_entropy",
         "matvec": "nanohydra.kernels.decode",
         "norm_rope": "nanohydra.kernels.elementwise",
+        "quantise": "nanohydra.kernels.int8",
         "relu_squared": "nanohydra.kernels.elementwise",
         "rms_norm": "nanohydra.kernels.elementwise",
         "short_convolution": "nanohydra.kernels.elementwise",

@@ -184,6 +184,7 @@ void attend_one_bf16(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *y, int64
 ROW_FUNCTIONS
 MIX_FUNCTION
 #include "rows.h"
+#include "int8.h"
 #undef T
 #undef LOAD
 #undef STORE
@@ -196,3 +197,4 @@ MIX_FUNCTION
 ROW_FUNCTIONS
 MIX_FUNCTION
 #include "rows.h"
+#include "int8.h"

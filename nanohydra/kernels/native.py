@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SOURCES = ("native.c", "rows.h")
+SOURCES = ("native.c", "rows.h", "int8.h")
 # Not -ffast-math: it would drop NaN, and its start-up code switches denormals off in the process.
 FLAGS = (
     *("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"),

@@ -62,9 +62,11 @@ class Decoder(nn.Module):
 
     recompute: a backward pass computes each block again from its input, instead of keeping what
     is inside: less memory for a third more time (arXiv 1604.06174).
+    pristine: `base_hash` of the weights that a quantised model was made from; else empty.
     """
 
     recompute: bool = False
+    pristine: str = ""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
