@@ -44,6 +44,8 @@ def run(options: ChatOptions, recipe: Recipe) -> None:
     from nanohydra.commands.serve import load_chat
     from nanohydra.engine import EngineConfig
 
+    # A mistake is told before anything is fetched or loaded.
+    ChatParams(temperature=options.temperature or 0.0, max_tokens=options.max_tokens)
     folder = find_model(options, recipe)
     sampling = sampling_defaults(folder, options.temperature)
     params = ChatParams(max_tokens=options.max_tokens, seed=options.seed, **sampling)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanohydra.checkpoint.names import MODEL, hub_name_of
-from nanohydra.commands.options import AnsweringOptions, find_model, parse
+from nanohydra.commands.options import AnsweringOptions, answering_dtype, find_model, parse
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
 
@@ -65,7 +65,8 @@ def run(options: EvalOptions, recipe: Recipe) -> None:
     check_tasks(recipe.eval)
     folder = find_model(options, recipe)
     runtime = setup(recipe.runtime)
-    loaded = load(folder, device=runtime.device, weights=options.weights)
+    dtype = answering_dtype(folder, runtime, recipe)
+    loaded = load(folder, device=runtime.device, dtype=dtype, weights=options.weights)
     measured = measure(loaded, recipe)
     home, out = report_folders(folder)
     out = options.out or out

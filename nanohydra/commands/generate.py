@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from nanohydra.checkpoint.names import title_of
-from nanohydra.commands.options import AnsweringOptions, find_model, parse
+from nanohydra.commands.options import AnsweringOptions, answering_dtype, find_model, parse
 from nanohydra.core.errors import UserError
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
@@ -60,9 +60,8 @@ def run(options: GenerateOptions, recipe: Recipe) -> None:
         raise UserError(f"num_samples must be at least 1, not {options.num_samples}")
     folder = find_model(options, recipe)
     runtime = setup(recipe.runtime)
-    as_stored = runtime.device == "cpu" and recipe.runtime.dtype == "auto"
     with console(stderr=True).status(f"loading {folder}"):
-        dtype = None if as_stored else runtime.dtype
+        dtype = answering_dtype(folder, runtime, recipe)
         loaded = load(folder, device=runtime.device, dtype=dtype, weights=options.weights)
     tokenizer = loaded.tokenizer
     prompt = sys.stdin.read() if options.prompt == "-" else options.prompt

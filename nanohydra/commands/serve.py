@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanohydra.checkpoint.names import title_of
-from nanohydra.commands.options import AnsweringOptions, find_model, parse, sampling_defaults
+from nanohydra.commands.options import (
+    AnsweringOptions,
+    answering_dtype,
+    find_model,
+    parse,
+    sampling_defaults,
+)
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
 
@@ -133,9 +139,7 @@ def load_chat(
     from nanohydra.engine import Engine, EngineThread
 
     runtime = setup(recipe.runtime)
-    # On the CPU weights stay as they are stored, so that answers are those that were measured.
-    as_stored = runtime.device == "cpu" and recipe.runtime.dtype == "auto"
-    dtype = None if as_stored else runtime.dtype
+    dtype = answering_dtype(folder, runtime, recipe)
     loaded = load(folder, device=runtime.device, dtype=dtype, weights=weights)
     if note := loaded.tokenizer.chat.note:
         console(stderr=True).print(note, style="dim")
