@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from nanohydra.core.errors import UserError
+from nanohydra.core.files import DISK_FULL
 
 if TYPE_CHECKING:
     from nanohydra.checkpoint.hub import HubConfig
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 HUB = "https://huggingface.co"
 NETWORK_LIBRARIES = ("httpcore", "httpx", "httpx2", "requests", "urllib3")
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_unreachable(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nanohydra.core.errors import UserError
-from nanohydra.core.files import read_json
+from nanohydra.core.files import not_written, read_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -35,8 +35,14 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file. Tensors that share memory are written out one by one."""
-    save_file(_separate(tensors), path, metadata={"format": "pt"})
+    """Write a safetensors file. Tensors that share memory are written out one by one.
+
+    Raises UserError if it cannot be written, as when the disk is full.
+    """
+    try:
+        save_file(_separate(tensors), path, metadata={"format": "pt"})
+    except (SafetensorError, OSError) as error:
+        raise not_written(path, error) from error
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

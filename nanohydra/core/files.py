@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import json
 import math
@@ -20,13 +21,15 @@ from typing import Any
 
 from nanohydra.core.errors import UserError
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`: write a file or a folder there, and it becomes `path`.
 
     On an error it is removed and `path` stays as it was. The name ends as `path` does, because
-    some writers look at the suffix or add one.
+    some writers look at the suffix or add one. Raises UserError if the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
@@ -38,8 +41,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
         else:
             os.replace(temporary, path)
         _flush_to_disk(path.parent, deep=False)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise not_written(path, error) from error
+        raise
     finally:
         _remove(temporary)
+
+
+def not_written(path: Path, error: Exception) -> UserError:
+    """What a person is told when a file cannot be written; libraries have errors of their own."""
+    return UserError(
+        f"{path.name} could not be written ({error}); what was there before is unchanged; "
+        "free some space, or choose another place"
+    )
 
 
 def write_json(path: Path, obj: Any) -> None:

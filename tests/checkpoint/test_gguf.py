@@ -233,6 +233,6 @@ def test_an_error_leaves_nothing(
         raise OSError("No space left on device")
 
     monkeypatch.setattr(gguf.GGUFWriter, "write_tensor_data", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match=r"m\.gguf could not be written \(No space"):
         write_gguf(tmp_path / "m.gguf", small, tokenizer, name="x", type="f32")
     assert list(tmp_path.iterdir()) == []

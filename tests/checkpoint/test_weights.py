@@ -174,3 +174,9 @@ def test_no_second_copy_is_held(
     words = [sys.executable, "-c", MEASURE, tmp_path / "m", tmp_path / "small", dtype]
     ratio = float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
     assert 0.9 < ratio < 1.15, ratio
+
+
+def test_weights_that_cannot_be_written_are_told_of(tmp_path: Path) -> None:
+    (tmp_path / "in_the_way").mkdir()
+    with pytest.raises(UserError, match="in_the_way could not be written"):
+        write_tensors(tmp_path / "in_the_way", {"a": torch.zeros(2)})

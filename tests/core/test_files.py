@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -23,6 +24,18 @@ def test_atomic_file_appears_whole_and_alone(tmp_path: Path) -> None:
         temporary.write_text("new")
         assert not target.exists() and temporary.suffix == ".npy"
     assert target.read_text() == "new" and names(target.parent) == ["a.npy"]
+
+
+def test_a_full_disk_is_told_and_changes_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    told = pytest.raises(UserError, match=r"a\.txt could not be written .*free some space")
+    with told, atomic_path(target) as temporary:
+        temporary.write_text("new")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(PermissionError), atomic_path(target):
+        raise PermissionError(errno.EACCES, "no")
+    assert target.read_text() == "old" and names(tmp_path) == ["a.txt"]
 
 
 def test_atomic_file_stays_as_it_was_on_an_error(tmp_path: Path) -> None:

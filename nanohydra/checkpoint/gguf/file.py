@@ -21,7 +21,7 @@ from nanohydra.checkpoint.gguf.architectures import Architecture, architecture_o
 from nanohydra.checkpoint.gguf.tensors import tensors_of
 from nanohydra.checkpoint.gguf.vocabulary import Vocabulary, vocabulary_of
 from nanohydra.core.errors import UserError
-from nanohydra.core.files import atomic_path
+from nanohydra.core.files import atomic_path, not_written
 from nanohydra.model import Decoder, ModelConfig
 from nanohydra.tokenizer import Tokenizer
 
@@ -59,24 +59,27 @@ def write_gguf(
     name: what people call the model. type: "f32", "f16" or "q8_0" for the matrices; norms and
     biases stay float32, and rows that are no multiple of 32 stay float16 under q8_0. progress is
     called with bytes done and in all. Raises UserError for a model or a tokenizer that llama.cpp
-    cannot run, before anything is written.
+    cannot run, before anything is written, and if the file cannot be written.
     """
     gguf = library()
     if type not in FILE_TYPES:
         raise UserError(f"unknown type {type!r} for GGUF; known: {', '.join(FILE_TYPES)}")
     found = architecture_of(model.config)
     vocabulary = vocabulary_of(tokenizer, model.config.vocab_size)
-    with (
-        atomic_path(path) as temporary,
-        contextlib.closing(gguf.GGUFWriter(temporary, found.name)) as writer,
-    ):
-        writer.add_type("model")
-        writer.add_name(safe_name(name, vocabulary))
-        writer.add_file_type(FILE_TYPES[type])
-        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-        add_shape(writer, model.config, found)
-        add_vocabulary(writer, vocabulary, tokenizer)
-        types = write_tensors(writer, model, found, type, progress)
+    try:
+        with (
+            atomic_path(path) as temporary,
+            contextlib.closing(gguf.GGUFWriter(temporary, found.name)) as writer,
+        ):
+            writer.add_type("model")
+            writer.add_name(safe_name(name, vocabulary))
+            writer.add_file_type(FILE_TYPES[type])
+            writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+            add_shape(writer, model.config, found)
+            add_vocabulary(writer, vocabulary, tokenizer)
+            types = write_tensors(writer, model, found, type, progress)
+    except OSError as error:  # NumPy's, when the disk is full, says no more than that
+        raise not_written(path, error) from error
     context = context_of(model.config, found)
     notes = list(vocabulary.notes)
     if context < model.config.max_seq_len:
