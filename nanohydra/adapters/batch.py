@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -62,19 +63,41 @@ def make_ready(model: Decoder, weights: AdapterWeights, *, base: str, id: str) -
         )
     if not weights.pairs:
         raise UserError(f"adapter {id} has no tensors")
-    factors = {}
-    place = model.embed.weight  # those of the linear layers may be int8
     for name, pair in weights.pairs.items():
-        linear = linear_at(model, name)
-        check_pair(name, pair, linear)
-        b_OR = pair.b_OR.detach().float() * weights.config.scale
-        # `clone`: nothing that is served may change when the caller's tensors do.
-        a_IR = pair.a_RI.detach().to(place).t().clone(memory_format=torch.contiguous_format)
-        b_RO = b_OR.to(place).t().clone(memory_format=torch.contiguous_format)
-        if not (a_IR.isfinite().all() and b_RO.isfinite().all()):
-            raise UserError(f"adapter {id} has values in {name!r} that are not finite")
-        factors[name] = (a_IR, b_RO)
+        check_pair(name, pair, linear_at(model, name))
+    place = model.embed.weight  # those of the linear layers may be int8
+    downs = copies([pair.a_RI.t() for pair in weights.pairs.values()], place)
+    ups = copies([pair.b_OR.t() for pair in weights.pairs.values()], place, weights.config.scale)
+    factors = dict(zip(weights.pairs, zip(downs.parts, ups.parts, strict=True), strict=True))
+    if not (downs.flat.isfinite().all() and ups.flat.isfinite().all()):
+        name = next(n for n, f in factors.items() if not all(t.isfinite().all() for t in f))
+        raise UserError(f"adapter {id} has values in {name!r} that are not finite")
     return ReadyAdapter(id=id, factors=factors)
+
+
+class Copies(NamedTuple):
+    """Copies of several tensors, one after the other in one piece of memory."""
+
+    flat: Tensor
+    parts: Sequence[Tensor]
+
+
+def copies(tensors: Sequence[Tensor], like: Tensor, factor: float = 1.0) -> Copies:
+    """The tensors times a factor, contiguous, where and as `like` is; rounded once.
+
+    Few operations: each may take the interpreter from an engine that decodes at the same time,
+    and several for every tensor held it up by milliseconds.
+    """
+    sizes = [tensor.numel() for tensor in tensors]
+
+    def parts_of(flat: Tensor) -> list[Tensor]:
+        return [p.view(t.shape) for p, t in zip(flat.split(sizes), tensors, strict=True)]
+
+    with torch.no_grad():
+        flat = torch.empty(sum(sizes), dtype=torch.float32, device=like.device)
+        torch._foreach_copy_(parts_of(flat), list(tensors))
+        flat = (flat if factor == 1.0 else flat.mul_(factor)).to(like.dtype)
+    return Copies(flat, parts_of(flat))
 
 
 class RowPlan:
