@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from nanohydra.core.lazy import lazy_names
 from nanohydra.engine.config import EngineConfig
+from nanohydra.engine.grammar import Grammar
 from nanohydra.engine.request import Event, QueueFull, Request, SamplingParams
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "EngineThread",
     "Event",
     "EventStream",
+    "Grammar",
     "Hold",
     "QueueFull",
     "Request",
