@@ -91,7 +91,7 @@ def copies(tensors: Sequence[Tensor], like: Tensor, factor: float = 1.0) -> Copi
     sizes = [tensor.numel() for tensor in tensors]
 
     def parts_of(flat: Tensor) -> list[Tensor]:
-        return [p.view(t.shape) for p, t in zip(flat.split(sizes), tensors, strict=True)]
+        return [p.view(t.shape) for p, t in zip(torch.split(flat, sizes), tensors, strict=True)]
 
     with torch.no_grad():
         flat = torch.empty(sum(sizes), dtype=torch.float32, device=like.device)
