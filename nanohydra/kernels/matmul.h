@@ -1,0 +1,41 @@
+/* Products of a few or many rows of activations with a matrix, for decoding and reading prompts.
+ *
+ * Every thread of a team calls these functions with its own number; a barrier goes between
+ * `matmul_pack` and `matmul`, which then shares the outputs out, and one after it. Results are
+ * float32. The order of additions of one output of one row depends on neither the other rows nor
+ * the other outputs nor the number of threads, so a row's result is the same bits alone and in
+ * any batch. Another processor may have another order.
+ */
+#ifndef NANOHYDRA_MATMUL_H
+#define NANOHYDRA_MATMUL_H
+#include <stdint.h>
+
+enum { MATMUL_F32 = 0, MATMUL_BF16 = 1, MATMUL_INT8 = 2 };
+
+/* w (out, in), contiguous. */
+typedef struct {
+    const void *w;
+    int64_t out, in;
+    int dtype;          /* of w: MATMUL_F32, MATMUL_BF16, MATMUL_INT8 */
+    int model;          /* the model's dtype: MATMUL_F32 or MATMUL_BF16; w has it, too, or is int8 */
+    const float *scale; /* one of each output where w is int8, otherwise null */
+    const void *bias;   /* (out,) in the model's dtype, or null */
+} Matrix;
+
+/* Once in a process, before the first product: asks the system for the processor's matrix unit.
+ * Returns what products of bfloat16 then run on: "amx", "avx512_bf16", "avx512" or "generic".
+ * allowed: 0 leaves the matrix unit out, for tests and comparisons. */
+const char *matmul_start(int allowed);
+
+/* Room that n rows of `in` activations take, shared by all matrices with the same x. */
+int64_t matmul_packed_bytes(int64_t n, int64_t in, int model);
+
+/* This thread's part of bringing x (n rows, ldx elements apart, of x_dtype F32 or BF16) into the
+ * layout that products read. `packed` is aligned to 64 bytes. */
+void matmul_pack(const void *x, int x_dtype, int64_t ldx, int64_t n, int64_t in, int model,
+                 void *packed, int thread, int threads);
+
+/* This thread's part of y[r * ldy + o] = sum_i x[r][i] w[o][i] + bias[o], for n packed rows. */
+void matmul(const Matrix *m, const void *packed, float *y, int64_t ldy, int64_t n, int thread,
+            int threads);
+#endif
