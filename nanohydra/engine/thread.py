@@ -17,9 +17,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
+from typing import TypeVar
 
 from nanohydra.adapters.weights import AdapterWeights
 from nanohydra.core.errors import UserError
@@ -31,6 +33,7 @@ from nanohydra.engine.residents import Hold
 from nanohydra.engine.stream import EventStream
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # The engine thread never waits by itself, so a reader that the system wakes on the same core would
 # wait for its tick: with a learner on the other core 1 to 2% of the tokens came 4 ms late.
@@ -155,6 +158,18 @@ class EngineThread:
         # As a command: a hold may be dropped inside the garbage collector, where no lock is taken.
         release = partial(self.engine.adapters.release, adapter)
         return Hold(partial(self._commands.put, release))
+
+    def call(self, work: Callable[[Engine], T]) -> Future[T]:
+        """Do something with the engine between two of its steps, and return what comes of it.
+
+        Raises EngineStopped if the engine takes no more work.
+        """
+        future: Future[T] = Future()
+        with self._entrance:
+            if self._refusal is not None:
+                raise EngineStopped(self._refusal)
+            self._commands.put(partial(_carry_out, future, work, self.engine))
+        return future
 
     def abort(self, request_id: str) -> None:
         """End a request before the next step; its reader gets an event with reason "abort"."""
@@ -320,6 +335,15 @@ class EngineThread:
             with contextlib.suppress(Exception):
                 self.engine.abort(request_id)
         self._deliver(ends)
+
+
+def _carry_out(future: Future[T], work: Callable[[Engine], T], engine: Engine) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work(engine))
+    except BaseException as error:  # whatever it is, the engine goes on
+        future.set_exception(error)
 
 
 def _hand_over(batches: dict[EventStream, list[Event]]) -> None:
