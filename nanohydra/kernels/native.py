@@ -15,6 +15,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ SOURCES = ("native.c", "rows.h", "int8.h")
 # Not -ffast-math: it would drop NaN, and its start-up code switches denormals off in the process.
 FLAGS = (
     *("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"),
-    *("-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros"),
+    *("-fno-math-errno", "-fno-trapping-math"),
 )
+REORDER = ("-fassociative-math", "-fno-signed-zeros")
 X86_FLAGS = ("-mprefer-vector-width=512",)
 SUFFIXES = {torch.bfloat16: "bf16", torch.float32: "f32"}
 logger = logging.getLogger(__name__)
@@ -66,30 +68,41 @@ def call(
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled library, None if it cannot be had here."""
+    """The compiled library of native.c, None if it cannot be had here."""
+    return load("native", SOURCES, REORDER)
+
+
+def load(name: str, files: Sequence[str], flags: Sequence[str] = ()) -> ctypes.CDLL | None:
+    """A library compiled from files of this folder, None if it cannot be had here."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None or platform.system() != "Linux":
         return None
     try:
-        return ctypes.CDLL(str(build(compiler)))
+        return ctypes.CDLL(str(build(compiler, name, files, flags)))
     except (OSError, subprocess.SubprocessError) as error:
         logger.warning("without C versions of some operations, which is slower: %s", error)
         return None
 
 
-def build(compiler: str) -> Path:
-    """Compile unless this source was compiled for this processor before; the library's path."""
+def build(
+    compiler: str,
+    name: str = "native",
+    files: Sequence[str] = SOURCES,
+    flags: Sequence[str] = REORDER,
+) -> Path:
+    """Compile unless these files were compiled for this processor before; the library's path."""
     here = Path(__file__).parent
-    flags = FLAGS + (X86_FLAGS if platform.machine() == "x86_64" else ())
+    flags = (*FLAGS, *flags, *(X86_FLAGS if platform.machine() == "x86_64" else ()))
     digest = hashlib.sha256(repr((compiler, flags, _processor())).encode())
-    for source in SOURCES:
-        digest.update((here / source).read_bytes())
-    path = _cache_folder() / f"native-{digest.hexdigest()[:16]}.so"
+    for file in files:
+        digest.update((here / file).read_bytes())
+    path = _cache_folder() / f"{name}-{digest.hexdigest()[:16]}.so"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
+        sources = [str(here / file) for file in files if file.endswith(".c")]
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             made = Path(folder) / path.name
-            command = [compiler, *flags, "-o", str(made), str(here / SOURCES[0]), "-lm"]
+            command = [compiler, *flags, "-o", str(made), *sources, "-lm"]
             subprocess.run(command, check=True, capture_output=True, timeout=120)
             os.replace(made, path)
     return path
