@@ -15,7 +15,8 @@ from nanohydra.kernels import attend_one, causal_attention, norm_rope, takes_one
 from nanohydra.model.config import ModelConfig
 from nanohydra.model.layers import Context, RMSNorm, make_rms_norm
 from nanohydra.model.linear import Linear, project
-from nanohydra.model.state import KeyValueState
+from nanohydra.model.paged import KeyValuePages
+from nanohydra.model.state import KeyValues, KeyValueState
 
 
 class Attention(nn.Module):
@@ -49,9 +50,17 @@ class Attention(nn.Module):
             torch.zeros(shape, dtype=dtype, device=device),
         )
 
-    def forward(
-        self, x_BTD: Tensor, context: Context, state: KeyValueState | None = None
-    ) -> Tensor:
+    def init_pages(
+        self, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device
+    ) -> KeyValuePages:
+        """Empty pages for keys and values."""
+        shape = (num_blocks, self.config.num_kv_heads, block_size, self.config.head_dim)
+        return KeyValuePages(
+            torch.zeros(shape, dtype=dtype, device=device),
+            torch.zeros(shape, dtype=dtype, device=device),
+        )
+
+    def forward(self, x_BTD: Tensor, context: Context, state: KeyValues | None = None) -> Tensor:
         """Attend over the given tokens, and over what the state holds."""
         head = (*x_BTD.shape[:2], -1, self.config.head_dim)
         q, k, v = project(x_BTD, self.q_proj, self.k_proj, self.v_proj)
@@ -67,7 +76,7 @@ class Attention(nn.Module):
         return self.o_proj(y.transpose(1, 2).flatten(2))
 
     def attend(
-        self, q: Tensor, k: Tensor, v: Tensor, context: Context, state: KeyValueState | None
+        self, q: Tensor, k: Tensor, v: Tensor, context: Context, state: KeyValues | None
     ) -> Tensor:
         """What the queries find among the given keys and values and those of the state."""
         softcap = self.config.attention_softcap

@@ -13,7 +13,8 @@ from nanohydra.kernels import short_convolution
 from nanohydra.model.config import ModelConfig
 from nanohydra.model.layers import Context
 from nanohydra.model.linear import Linear
-from nanohydra.model.state import ConvolutionState
+from nanohydra.model.paged import ConvolutionPages
+from nanohydra.model.state import ConvolutionState, Inputs
 
 
 class ShortConvolution(nn.Module):
@@ -34,9 +35,14 @@ class ShortConvolution(nn.Module):
         shape = (num_rows, self.kernel - 1, self.conv_weight.shape[1])
         return ConvolutionState(torch.zeros(shape, dtype=dtype, device=device))
 
-    def forward(
-        self, x_BTD: Tensor, context: Context, state: ConvolutionState | None = None
-    ) -> Tensor:
+    def init_pages(
+        self, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device
+    ) -> ConvolutionPages:
+        """Empty pages for the inputs."""
+        shape = (num_blocks, block_size, self.conv_weight.shape[1])
+        return ConvolutionPages(torch.zeros(shape, dtype=dtype, device=device), self.kernel)
+
+    def forward(self, x_BTD: Tensor, context: Context, state: Inputs | None = None) -> Tensor:
         """Mix the given tokens, and what the state holds of those before them."""
         projected_BTE = self.in_proj(x_BTD)
         if state is None:

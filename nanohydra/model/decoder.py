@@ -6,7 +6,7 @@ Knows nothing of text, files, losses or devices beyond where its parameters lie.
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,9 @@ from nanohydra.model.config import FEED_FORWARDS, MIXERS, ModelConfig
 from nanohydra.model.layers import Context, make_norm, sinusoidal_table
 from nanohydra.model.linear import Linear
 from nanohydra.model.masks import first_key_of, score_bias, state_mask
+from nanohydra.model.paged import LayerPages, PagedState
 from nanohydra.model.rope import RopeTables
-from nanohydra.model.state import DecodingState, LayerState, Rows
+from nanohydra.model.state import DecodingState, Extension, LayerState, State
 
 # Larger than the usual 0.02: what the blocks add soon outgrows a small embedding, and with it the
 # identity of the token that in-context lookup has to match (measured in docs/log.md).
@@ -39,7 +40,7 @@ class Block(nn.Module):
         self.feed_forward_post_norm = make_norm(config) if after else None
         self.dropout = config.dropout
 
-    def forward(self, x_BTD: Tensor, context: Context, state: LayerState | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, context: Context, state: Any) -> Tensor:
         """x_BTD -> x_BTD."""
         y_BTD = x_BTD if self.mixer_norm is None else self.mixer_norm(x_BTD)
         y_BTD = self.mixer(y_BTD, context, state)
@@ -145,13 +146,33 @@ class Decoder(nn.Module):
         ]
         return DecodingState(layers, num_rows, max_length)
 
+    def init_pages(
+        self,
+        num_blocks: int,
+        block_size: int,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | None = None,
+    ) -> PagedState:
+        """An empty decoding state in blocks of `block_size` tokens, block 0 among them."""
+        layers = [
+            cast(
+                LayerPages,
+                block.mixer.init_pages(  # type: ignore[union-attr,operator]
+                    num_blocks, block_size, dtype or self.dtype, device or self.device
+                ),
+            )
+            for block in self.blocks
+        ]
+        return PagedState(layers, num_blocks, block_size)
+
     def forward(
         self,
         ids_BT: Tensor,
         *,
         positions_BT: Tensor | None = None,
         segments_BT: Tensor | None = None,
-        state: DecodingState | None = None,
+        state: State | None = None,
         rows: Tensor | None = None,
     ) -> Tensor:
         """Logits (B, T, V) for the next token at every place.
@@ -171,11 +192,11 @@ class Decoder(nn.Module):
         *,
         positions_BT: Tensor | None = None,
         segments_BT: Tensor | None = None,
-        state: DecodingState | None = None,
+        state: State | None = None,
         rows: Tensor | None = None,
     ) -> Tensor:
         """The final hidden states x_BTD, before the head; arguments as in `forward`."""
-        extension: Rows | None = None
+        extension: Extension | None = None
         if state is not None:
             extension = state.select(rows, ids_BT)
         context = self._context(ids_BT, positions_BT, segments_BT, extension)
@@ -216,7 +237,7 @@ class Decoder(nn.Module):
         ids_BT: Tensor,
         positions_BT: Tensor | None,
         segments_BT: Tensor | None,
-        rows: Rows | None,
+        rows: Extension | None,
     ) -> Context:
         batch, length = ids_BT.shape
         steps = torch.arange(length, device=ids_BT.device)
@@ -237,7 +258,7 @@ class Decoder(nn.Module):
         self,
         positions_BT: Tensor,
         segments_BT: Tensor | None,
-        rows: Rows | None,
+        rows: Extension | None,
         total: int,
         window: int,
         sliding: Context | None,
@@ -248,7 +269,7 @@ class Decoder(nn.Module):
         if rows is None:
             bias = score_bias(positions_BT.shape[1], segments_BT, window, self.embed.weight)
         else:
-            first_key = first_key_of(rows.lengths_B, window) if window else 0
+            first_key = first_key_of(rows.shortest, window) if window else 0
             mask = state_mask(positions_BT, total, window, first_key)
         rope = self._local_rope if window else self._rope
         if rope is not None:

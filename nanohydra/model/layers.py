@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nanohydra.kernels import rms_norm
 from nanohydra.model.config import ModelConfig
-from nanohydra.model.state import Rows
+from nanohydra.model.state import Extension
 
 
 class RMSNorm(nn.Module):
@@ -56,7 +56,7 @@ class Context:
     bias_B1TT: added to the scores of a call without state, 0 or -inf; None means plain causal.
     mask_B1TS: with a state, True where a query may look at a key; None means everywhere.
     first_key: with a state, the keys before it are left out; the mask begins with it.
-    rows: which rows of the decoding state are extended; None when there is no state.
+    rows: how the decoding state is extended; None when there is no state.
     sliding: the same for layers with a sliding window; None if there are none.
     """
 
@@ -66,7 +66,7 @@ class Context:
     bias_B1TT: Tensor | None = None
     mask_B1TS: Tensor | None = None
     first_key: int = 0
-    rows: Rows | None = None
+    rows: Extension | None = None
     sliding: Context | None = None
 
     @cached_property

@@ -41,6 +41,6 @@ def state_mask(positions_BT: Tensor, total: int, window: int, first_key: int = 0
     return mask.unsqueeze(1)
 
 
-def first_key_of(lengths_B: Tensor, window: int) -> int:
+def first_key_of(shortest: int, window: int) -> int:
     """The first key that any row's next token sees through a window."""
-    return max(0, int(lengths_B.min()) + 1 - window)
+    return max(0, shortest + 1 - window)

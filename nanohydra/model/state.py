@@ -6,8 +6,9 @@ nothing of requests, sampling or scheduling.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,18 +27,56 @@ class LayerState(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
-    """The rows of a state that one forward call extends, each by `num_new` tokens.
+class Extension:
+    """The sequences that one forward call extends, each by `num_new` tokens.
+
+    lengths_B: tokens already held, before this call; longest, shortest: bounds of them.
+    """
+
+    lengths_B: Tensor
+    longest: int
+    shortest: int
+    num_new: int
+
+
+class State(Protocol):
+    """What `Decoder.hidden` reads and extends: rows of a DecodingState, or pages (paged.py)."""
+
+    @property
+    def layers(self) -> Sequence[Any]:
+        """The part of each layer."""
+
+    def select(self, rows: Tensor | None, ids_BT: Tensor) -> Extension:
+        """Describe how a call with these ids extends the state."""
+
+    def advance(self, rows: Any) -> None:
+        """Count the tokens that every layer has taken in."""
+
+
+class KeyValues(Protocol):
+    """What attention extends by keys and values."""
+
+    def append(self, rows: Extension, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep T new places of each row; all of its places, (B, H, longest + T, K) each."""
+
+
+class Inputs(Protocol):
+    """What a short convolution extends by its inputs."""
+
+    def extend(self, rows: Extension, u_BTD: Tensor) -> Tensor:
+        """New inputs with those before them, (B, kernel - 1 + T, D)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(Extension):
+    """The rows of a DecodingState that one forward call extends.
 
     index_B: int64 row numbers. `first` is set when they are consecutive, so that layers can take
-    views instead of copies. lengths_B: tokens already held, before this call.
+    views instead of copies.
     """
 
     index_B: Tensor
     first: int | None
-    lengths_B: Tensor
-    longest: int
-    num_new: int
 
     def take(self, held: Tensor, length: int) -> Tensor:
         """held (N, H, L, K) -> the rows' first `length` places (B, H, length, K)."""
@@ -54,11 +93,12 @@ class KeyValueState:
         self.values_NHLK = values_NHLK
         self.num_bytes = 2 * keys_NHLK.numel() * keys_NHLK.element_size()
 
-    def append(self, rows: Rows, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
+    def append(self, rows: Extension, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
         """Write T new places to each row and return all held ones, (B, H, longest + T, K) each.
 
         Places beyond a row's own length hold garbage: the caller's mask must hide them.
         """
+        assert isinstance(rows, Rows)
         total = rows.longest + rows.num_new
         if rows.first is not None and len(rows.index_B) == 1:
             self.keys_NHLK[rows.first, :, rows.longest : total] = k_BHTK[0]
@@ -88,8 +128,9 @@ class ConvolutionState:
         self.inputs_NPD = inputs_NPD
         self.num_bytes = inputs_NPD.numel() * inputs_NPD.element_size()
 
-    def extend(self, rows: Rows, u_BTD: Tensor) -> Tensor:
+    def extend(self, rows: Extension, u_BTD: Tensor) -> Tensor:
         """Prefix new inputs with the held ones, (B, kernel - 1 + T, D), and hold the last."""
+        assert isinstance(rows, Rows)
         held_BPD = self.inputs_NPD[rows.index_B]
         joined = torch.cat([held_BPD, u_BTD], dim=1)
         self.inputs_NPD[rows.index_B] = joined[:, joined.shape[1] - held_BPD.shape[1] :]
@@ -133,6 +174,7 @@ class DecodingState:
             first=first if consecutive else None,
             lengths_B=lengths.to(ids_BT.device),
             longest=longest,
+            shortest=int(lengths.min()),
             num_new=num_new,
         )
 

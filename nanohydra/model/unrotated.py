@@ -6,14 +6,12 @@ from torch import Tensor
 
 from nanohydra.model.attention import Attention
 from nanohydra.model.layers import Context
-from nanohydra.model.state import KeyValueState
+from nanohydra.model.state import KeyValues
 
 
 class UnrotatedAttention(Attention):
     """Tokens find each other by content alone; the order shows in who sees whom."""
 
-    def forward(
-        self, x_BTD: Tensor, context: Context, state: KeyValueState | None = None
-    ) -> Tensor:
+    def forward(self, x_BTD: Tensor, context: Context, state: KeyValues | None = None) -> Tensor:
         """As `Attention`, without a rotation."""
         return super().forward(x_BTD, context.unrotated, state)
