@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from nanohydra.continual.config import ContinualConfig
 from nanohydra.core.config import load_config, read_toml
 from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
@@ -78,6 +79,7 @@ class Recipe:
     model: its vocab_size is the tokenizer's, whatever it says.
     sft: None = the run ends with pretraining.
     learn: how lessons become adapters, once the model is served.
+    continual: a stream of tasks on which strategies against forgetting are compared.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Recipe:
     sft: TrainConfig | None = None
     eval: EvalConfig = EvalConfig()
     learn: LearnConfig = LearnConfig()
+    continual: ContinualConfig = ContinualConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
     def __post_init__(self) -> None:
