@@ -6,7 +6,7 @@ it; any other is found in the text, across pieces.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -57,6 +57,7 @@ class TurnReader:
         self._raw_calls: list[str] = []
         self._held = ""  # what may become a mark
         self._gap = ""  # white space behind a call, no part of the text unless text follows
+        self._lead = ""  # what stands before a call, no part of the text if one follows
         self._bare: str | None = "" if calls and calls.bare and names else None
         marks: dict[str, Mark] = {}
         if calls:
@@ -84,19 +85,28 @@ class TurnReader:
         shown = self._take(self._rest())
         text, self._bare = self._bare, None
         if not text or self._calls is None:
-            return shown
+            return shown + self._keep_lead()
         calls = self._calls.read(text)
         if calls and all(call.name in self._names for call in calls):
             self._raw_calls.append(text)
             return shown
-        return shown + self._show(text)
+        return shown + self._show(text) + self._keep_lead()
+
+    @property
+    def raw_calls(self) -> Sequence[str]:
+        """What stands between the marks of each call so far; only the last one grows."""
+        return self._raw_calls
+
+    @property
+    def in_text(self) -> bool:
+        """Whether what comes now is text, as far as is known, and neither a call nor thinking."""
+        return self._mode is Mark.TEXT
 
     def message(self) -> Message:
         """The assistant's turn: what was shown, and the calls, numbered from 0."""
         calls: list[ToolCall] = []
         content = self.content
         if self._calls and self._raw_calls:
-            content = content.removesuffix(self._calls.before)
             for raw in self._raw_calls:
                 calls += self._calls.read(raw)
         named = tuple(replace(call, id=f"call_{n}") for n, call in enumerate(calls))
@@ -134,6 +144,7 @@ class TurnReader:
     def _enter(self, mark: Mark) -> None:
         if mark is Mark.CALL:
             self._raw_calls.append("")
+            self._lead = ""
         elif self._mode is Mark.THINKING:
             self._strip = self._strip or "\n"  # between the thinking and the answer
         self._mode = mark
@@ -159,5 +170,15 @@ class TurnReader:
             text = self._gap + text
             self._gap = text if not text.strip() else ""
             text = text if text.strip() else ""
+        text, self._lead = self._lead + text, ""
+        if self._calls and self._calls.before and text.endswith(self._calls.before):
+            self._lead = self._calls.before
+            text = text.removesuffix(self._lead)
         self.content += text
         return text
+
+    def _keep_lead(self) -> str:
+        """No call follows any more: what stood where one might have begun is text."""
+        lead, self._lead = self._lead, ""
+        self.content += lead
+        return lead
