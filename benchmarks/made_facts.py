@@ -47,19 +47,31 @@ def made_facts(count: int, seed: int) -> list[str]:
                 continue
             name = names.made_name(rng, "test")
             person = names.person(rng, "test")
-            subject = person if template.startswith("{p}") else name
-            text = template.format(
-                n=name, p=person, t=names.made_town(rng, "test"), d=rng.choice(DAYS),
-                c=rng.choice(words.COLOURS), h=rng.randint(2, 12), j=rng.choice(words.JOBS),
-                i=rng.choice(words.INSTRUMENTS), animal=rng.choice(ANIMALS),
-                food=rng.choice(words.FOODS),
-                relative=relatives.pop() if "{relative}" in template else "",
-                room=rooms.pop() if "{room}" in template else "",
-            )  # fmt: skip
+            slots = {
+                "n": name, "p": person, "t": names.made_town(rng, "test"), "d": rng.choice(DAYS),
+                "c": rng.choice(words.COLOURS), "h": rng.randint(2, 12),
+                "j": rng.choice(words.JOBS), "i": rng.choice(words.INSTRUMENTS),
+                "animal": rng.choice(ANIMALS), "food": rng.choice(words.FOODS),
+                "relative": relatives.pop() if "{relative}" in template else "",
+                "room": rooms.pop() if "{room}" in template else "",
+            }  # fmt: skip
+            text = template.format_map(slots)
+            subject = subject_of(template).format_map(slots)
         if subject not in subjects:
             subjects.add(subject)
             texts.append(text)
     return texts
+
+
+def subject_of(template: str) -> str:
+    """The slots that name what a template is about."""
+    if template.startswith("The printer"):
+        return "printer {h}"
+    if "{relative}" in template:
+        return "my {relative}"
+    if "{room}" in template:
+        return "the {room}"
+    return "{n}" if "{n}" in template else "{p}"
 
 
 def as_lessons(texts: list[str]) -> list[Lesson]:

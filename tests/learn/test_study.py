@@ -25,6 +25,7 @@ from nanohydra.learn.study.facts import ParsedFact
 from nanohydra.learn.study.grammar import agree, base_form, base_of_past, swap_speaker, third_form
 from nanohydra.learn.study.items import item_from_json, item_to_json
 from nanohydra.learn.study.parse import split_sentences
+from nanohydra.learn.study.sources import about
 
 FACTS = {
     "The printer is called Bob.": ("called", "the printer", "Bob", "The printer is called Bob."),
@@ -368,3 +369,17 @@ def test_any_text_makes_a_sound_study(texts: list[str], seed: int) -> None:
             assert made.question.strip()
             seen.setdefault(made.messages, made)
             assert seen[made.messages] is made  # one answer, one split for a prompt
+
+
+@pytest.mark.parametrize(
+    ("sentence", "subject"),
+    [
+        ("People see many ducks at the Livu River.", "the Livu River"),
+        ("The Besa Eagles wear green shirts.", "the Besa Eagles"),
+        ("James likes Oslo.", "James"),
+        ("Everyone at Halden wears a badge.", "Everyone at Halden"),
+        ("Cats in Rome sleep all day.", "Cats in Rome"),
+    ],
+)
+def test_what_a_plain_sentence_is_about(sentence: str, subject: str) -> None:
+    assert about(sentence) == subject

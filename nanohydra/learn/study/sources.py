@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nanohydra.core.types import Message
 from nanohydra.learn.lessons import QA, ConversationLesson, DocumentLesson, Fact, Lesson
 from nanohydra.learn.study.facts import ParsedFact
-from nanohydra.learn.study.grammar import inside, swap_speaker
+from nanohydra.learn.study.grammar import VERBS, inside, swap_speaker
 from nanohydra.learn.study.parse import parse, parse_question, split_sentences, tidy
 
 MAX_SENTENCES = 60  # of one document; a longer one is for memory
@@ -25,6 +25,12 @@ EXACT = re.compile(
     r"https?://|\bwww\.|\b[\w.+-]+@[\w-]+\.\w+|\b[A-Z]{2}\d{2}(?: ?\d{4}){3,}|"
     r"(?:\d[ ./()-]{0,2}){7,}|\b(?=\w*\d)(?=\w*[A-Za-z])\w{10,}\b"
 )
+_STOP = re.compile(
+    r"(?:is|are|was|were|has|have|had|can|could|will|would|must|should|may|might|do|does|did|"
+    r"[a-z]{2,}ed|[a-z]{3,}(?<!s)s)[,.]?"
+)
+_ANYONE = frozenset("people visitors tourists somebody someone everybody everyone one".split())
+_NAMED = re.compile(r"(?:the )?[A-Z][\w'-]*(?: [A-Z][\w'-]*)*")
 _PRONOUN = re.compile(r"^(?:It|He|She|They|This|That)\b(?!')")
 
 
@@ -90,16 +96,20 @@ def _turns(lesson: Lesson, messages: tuple[Message, ...]) -> list[Told]:
 
 
 def about(text: str) -> str:
-    """What a sentence is about: its words up to the first verb, or its first three."""
+    """What a sentence is about: its words up to the first verb, or its first three.
+
+    Where those name nothing in particular ("People see ..."), a thing that is named later.
+    """
     words = tidy(text).rstrip(".!?").split()
-    stop = re.compile(
-        r"(?:is|are|was|were|has|have|had|can|could|will|would|must|should|may|might|do|does|did|"
-        r"[a-z]{2,}ed|[a-z]{3,}(?<!s)s)[,.]?"
+    end = next(
+        (i for i, w in enumerate(words[1:7], 1) if w.strip(",.") in VERBS or _STOP.fullmatch(w)),
+        min(3, max(1, len(words) - 1)),
     )
-    for i, word in enumerate(words[1:7], 1):
-        if stop.fullmatch(word):
-            return inside(" ".join(words[:i]))
-    return inside(" ".join(words[: min(3, max(1, len(words) - 1))]))
+    if words[0].casefold() in _ANYONE and not any(w[:1].isupper() for w in words[1:end]):
+        named = _NAMED.search(" ".join(words[end:]))
+        if named is not None:
+            return named[0]
+    return inside(" ".join(words[:end]))
 
 
 def key_phrase(answer: str, question: str) -> str:
