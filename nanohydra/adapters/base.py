@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from nanohydra.model import Decoder
 from nanohydra.model.digest import add_tensor
 
-FACTORS = ("lora_a", "lora_b")
+PARTS = ("lora_", "hada_", "lokr_")  # how the names of all kinds of parts begin
 
 
 def base_hash(model: nn.Module) -> str:
@@ -43,7 +43,7 @@ def exact_hash(model: nn.Module) -> str:
 
 
 def base_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Name and value of each parameter that is no factor of an adapter; tied ones once."""
+    """Name and value of each parameter that is no part of an adapter; tied ones once."""
     for name, parameter in model.named_parameters():
-        if name.rsplit(".", 1)[-1] not in FACTORS:
+        if not name.rsplit(".", 1)[-1].startswith(PARTS):
             yield name, parameter.detach()

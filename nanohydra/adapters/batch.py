@@ -61,6 +61,11 @@ def make_ready(model: Decoder, weights: AdapterWeights, *, base: str, id: str) -
             f"adapter {id} was trained on another base ({weights.base[:16]}) than the model that "
             f"runs here ({base[:16]}): teach it again on this one"
         )
+    if weights.config.kind != "lora":
+        raise UserError(
+            f"adapter {id} is of kind {weights.config.kind}, and only plain LoRA adapters can be "
+            "served: rows with different adapters are decoded together, which needs their factors"
+        )
     if not weights.pairs:
         raise UserError(f"adapter {id} has no tensors")
     for name, pair in weights.pairs.items():

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from nanohydra.adapters.base import base_hash, exact_hash
 from nanohydra.adapters.config import LoraConfig
-from nanohydra.adapters.lora import LoraLinear, check_pair, linear_at
+from nanohydra.adapters.layer import check_parts
+from nanohydra.adapters.lora import check_pair, is_adapted, layer_of, linear_at
 from nanohydra.adapters.weights import AdapterWeights, Pair
 from nanohydra.core.errors import UserError
 from nanohydra.model.int8 import refuse_quantised
@@ -31,6 +32,9 @@ def concatenate(adapters: Sequence[AdapterWeights]) -> AdapterWeights:
     """
     if not adapters:
         raise UserError("there is no adapter to combine")
+    for adapter in adapters:
+        if adapter.config.kind != "lora":
+            raise UserError(f"an adapter of kind {adapter.config.kind} has no factors to combine")
     bases = {adapter.base for adapter in adapters}
     if len(bases) > 1:
         raise UserError(f"adapters of {len(bases)} different bases cannot be combined")
@@ -92,7 +96,7 @@ def merge(model: nn.Module, weights: AdapterWeights) -> Merged:
     The sum is formed in float32 and rounded once, into the model's dtype. Raises UserError if
     the adapter is for another base or would make a weight infinite.
     """
-    assert not any(isinstance(m, LoraLinear) for m in model.modules()), "detach the adapter first"
+    assert not is_adapted(model), "detach the adapter first"
     refuse_quantised(model, "merged with an adapter")
     base = base_hash(model)
     if base != weights.base:
@@ -102,11 +106,17 @@ def merge(model: nn.Module, weights: AdapterWeights) -> Merged:
         )
     merged = copy.deepcopy(model)
     pristine = {}
-    for name, pair in weights.pairs.items():
+    for name in (*weights.pairs, *weights.parts):
         linear = linear_at(merged, name)
-        check_pair(name, pair, linear)
-        a, b = (t.to(linear.weight.device, torch.float32) for t in (pair.a_RI, pair.b_OR))
-        summed = torch.addmm(linear.weight.float(), b, a, alpha=weights.config.scale)
+        if name in weights.pairs:
+            pair = weights.pairs[name]
+            check_pair(name, pair, linear)
+            a, b = (t.to(linear.weight.device, torch.float32) for t in (pair.a_RI, pair.b_OR))
+            summed = torch.addmm(linear.weight.float(), b, a, alpha=weights.config.scale)
+        else:
+            check_parts(name, weights.parts[name], linear, weights.config.kind)
+            layer = layer_of(linear, weights.parts[name], weights.config)
+            summed = linear.weight.float() + layer.delta()
         if not bool(summed.isfinite().all()):
             raise UserError(f"the adapter {weights.id} makes weights of {name!r} infinite")
         linear.weight.copy_(summed)

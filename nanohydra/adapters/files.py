@@ -17,7 +17,9 @@ from torch import nn
 
 from nanohydra.adapters.base import base_hash
 from nanohydra.adapters.config import LoraConfig
+from nanohydra.adapters.layer import Parts
 from nanohydra.adapters.peft import check_finite, export_adapter, import_adapter, read_settings
+from nanohydra.adapters.peft_kinds import export_kind, import_kind, kind_in
 from nanohydra.adapters.weights import AdapterWeights, Pair
 from nanohydra.checkpoint.manifest import MANIFEST, read_manifest, verify_files, write_manifest
 from nanohydra.checkpoint.weights import PICKLES, read_tensors, write_tensors
@@ -47,7 +49,8 @@ def save_adapter(
     _check_target(folder)
     for name, pair in weights.pairs.items():
         check_finite(name, pair)
-    fields, tensors = export_adapter(weights, model_config)
+    export = export_adapter if weights.config.kind == "lora" else export_kind
+    fields, tensors = export(weights, model_config)
     about = {
         "adapter": weights.id,
         "base": weights.base,
@@ -95,17 +98,24 @@ def load_adapter(
     try:
         if not isinstance(hf, dict):
             raise UserError("it is not a table")
-        settings = read_settings(hf)
+        kind = kind_in(hf)
+        settings = read_settings(hf) if kind == "lora" else None
     except UserError as error:
         raise UserError(f"{folder / SETTINGS}: {error}") from None
+    pairs: Mapping[str, Pair] = {}
+    parts: Mapping[str, Parts] = {}
     try:
-        lora, pairs = import_adapter(settings, read_tensors(folder / FACTORS), config)
+        tensors = read_tensors(folder / FACTORS)
+        if settings is None:
+            lora, parts = import_kind(hf, tensors, config)
+        else:
+            lora, pairs = import_adapter(settings, tensors, config)
     except UserError as error:
         raise UserError(f"{folder / FACTORS}: {error}") from None
     if about:
         lora = from_dict(LoraConfig, about["lora"], f"in {folder / MANIFEST}")
         pairs = _trim(pairs, about["ranks"])
-    weights = AdapterWeights(config=lora, base=base, pairs=pairs)
+    weights = AdapterWeights(config=lora, base=base, pairs=pairs, parts=parts)
     if about and weights.id != about["adapter"]:
         raise UserError(f"{folder} is damaged: its content is not what its manifest names")
     return weights

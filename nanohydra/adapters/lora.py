@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from nanohydra.adapters.config import LINEARS, LoraConfig
+from nanohydra.adapters.layer import AdapterLinear, Parts, check_parts, kind_class
 from nanohydra.adapters.weights import AdapterWeights, Pair
 from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
@@ -62,6 +63,10 @@ class LoraLinear(nn.Linear):
             a_RI=self.lora_a.detach().to("cpu", torch.float32, copy=True),
             b_OR=self.lora_b.detach().to("cpu", torch.float32, copy=True),
         )
+
+    def delta(self) -> Tensor:
+        """What the update adds to the weight, float32 (out, in); gradients flow through it."""
+        return self.lora_b.float() @ self.lora_a.float() * self.scale
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape (..., in) -> (..., out)."""
@@ -120,44 +125,62 @@ class _Adapted(torch.autograd.Function):
 
 
 class Attached:
-    """An adapter on a model. The model's other parameters are frozen until it is detached."""
+    """An adapter on a model. The model's other parameters are frozen until it is detached.
 
-    def __init__(self, model: nn.Module, config: LoraConfig, pairs: Mapping[str, Pair]) -> None:
+    tensors: of each layer, a Pair for LoRA and named parts for another kind. layers: a LoraLinear,
+    or the layer of the other kind, by the name of the linear layer whose place it has.
+    """
+
+    def __init__(
+        self, model: nn.Module, config: LoraConfig, tensors: Mapping[str, Pair | Parts]
+    ) -> None:
         refuse_quantised(model, "taught")
         self.model, self.config = model, config
-        self._linears = {name: linear_at(model, name) for name in pairs}
-        assert not any(isinstance(m, LoraLinear) for m in model.modules()), "detach it first"
+        self._linears = {name: linear_at(model, name) for name in tensors}
+        assert not is_adapted(model), "detach it first"
         self._required = [(p, p.requires_grad) for p in model.parameters()]
         for parameter, _ in self._required:
             parameter.requires_grad_(False)
-        layers: dict[str, LoraLinear] = {}
+        layers: dict[str, Any] = {}
         for name, linear in self._linears.items():
-            layers[name] = LoraLinear(linear, pairs[name], config.scale, config.dropout)
+            layers[name] = layer_of(linear, tensors[name], config)
             model.set_submodule(name, layers[name])
-        self.layers: Mapping[str, LoraLinear] = MappingProxyType(layers)
+        self.layers: Mapping[str, Any] = MappingProxyType(layers)
 
     def weights(self, base: str) -> AdapterWeights:
         """Copies of the factors. base: `base_hash` of the model.
 
         While the training loop runs in bfloat16, these are the rounded factors.
         """
-        pairs = {name: layer.factors for name, layer in self.layers.items()}
-        return AdapterWeights(config=self.config, base=base, pairs=pairs)
+        if self.config.kind == "lora":
+            pairs = {name: layer.factors for name, layer in self.layers.items()}
+            return AdapterWeights(config=self.config, base=base, pairs=pairs)
+        parts = {name: layer.parts for name, layer in self.layers.items()}
+        return AdapterWeights(config=self.config, base=base, pairs={}, parts=parts)
 
     def load(self, weights: AdapterWeights) -> None:
         """Compute what `weights` say from now on; layers that they leave out change nothing.
 
         The factors become new parameters, so an optimizer made before does not know them. Raises
-        UserError for a layer that is not attached and for factors of another shape.
+        UserError for a layer that is not attached, for another kind and for another shape.
         """
-        for name, pair in weights.pairs.items():
+        if weights.config.kind != self.config.kind:
+            raise UserError(
+                f"an adapter of kind {weights.config.kind} cannot take the place of one of kind "
+                f"{self.config.kind}: detach that first"
+            )
+        for name in (*weights.pairs, *weights.parts):
             if name not in self.layers:
                 raise UserError(f"the adapter has no place for {name!r}: it is not attached there")
-            check_pair(name, pair, self._linears[name])
+        check_tensors(weights, self._linears)
         self.config = weights.config
         for name, layer in self.layers.items():
             layer.scale, layer.dropout = weights.config.scale, weights.config.dropout
-            layer.set_factors(weights.pairs.get(name) or zero_pair(layer, weights.config.rank))
+            if isinstance(layer, AdapterLinear):
+                fresh = layer.fresh(layer, weights.config, torch.Generator())
+                layer.set_parts(weights.parts.get(name) or fresh)
+            else:
+                layer.set_factors(weights.pairs.get(name) or zero_pair(layer, weights.config.rank))
 
     @contextlib.contextmanager
     def enabled(self, on: bool) -> Iterator[None]:
@@ -172,9 +195,10 @@ class Attached:
                 layer.active = active
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """The factors."""
+        """What is trained: the factors, or the parts of another kind."""
         for layer in self.layers.values():
-            yield from (layer.lora_a, layer.lora_b)
+            named = layer.named_parameters(recurse=False)
+            yield from (p for name, p in named if name not in ("weight", "bias"))
 
     @property
     def num_parameters(self) -> int:
@@ -195,13 +219,16 @@ def attach(model: nn.Module, config: LoraConfig, *, seed: int = 0) -> Attached:
     """Put a fresh adapter on the layers that the configuration targets, and freeze the rest.
 
     A is uniform within 1 / sqrt(in), B is zero: no output changes, and the first gradient of A
-    is zero. The global random state is left alone. Raises UserError if a target or a layer is
-    not there.
+    is zero; other kinds begin as they say. The global random state is left alone. Raises UserError
+    if a target or a layer is not there.
     """
     generator = torch.Generator().manual_seed(seed)
-    pairs = {}
+    pairs: dict[str, Pair | Parts] = {}
     for name in targeted(model, config):
         linear = linear_at(model, name)
+        if config.kind != "lora":
+            pairs[name] = kind_class(config.kind).fresh(linear, config, generator)
+            continue
         bound = linear.in_features**-0.5
         a_RI = torch.empty(config.rank, linear.in_features).uniform_(
             -bound, bound, generator=generator
@@ -216,9 +243,28 @@ def attach_weights(model: nn.Module, weights: AdapterWeights) -> Attached:
     Raises UserError if the model lacks one of them or has it in another shape. Whether the base
     is the right one is the caller's to check: `weights.base` against `base_hash`.
     """
+    check_tensors(weights, {n: linear_at(model, n) for n in (*weights.pairs, *weights.parts)})
+    return Attached(model, weights.config, weights.pairs or weights.parts)
+
+
+def is_adapted(model: nn.Module) -> bool:
+    """Whether an adapter of any kind is on the model."""
+    return any(isinstance(module, LoraLinear | AdapterLinear) for module in model.modules())
+
+
+def layer_of(linear: nn.Linear, tensors: Pair | Parts, config: LoraConfig) -> Any:
+    """The layer that computes a linear layer and an update of the configuration's kind."""
+    if isinstance(tensors, Pair):
+        return LoraLinear(linear, tensors, config.scale, config.dropout)
+    return kind_class(config.kind)(linear, tensors, config)
+
+
+def check_tensors(weights: AdapterWeights, linears: Mapping[str, nn.Linear]) -> None:
+    """Raise UserError unless an adapter's tensors are of the shapes of these layers."""
     for name, pair in weights.pairs.items():
-        check_pair(name, pair, linear_at(model, name))
-    return Attached(model, weights.config, weights.pairs)
+        check_pair(name, pair, linears[name])
+    for name, parts in weights.parts.items():
+        check_parts(name, parts, linears[name], weights.config.kind)
 
 
 def targeted(model: nn.Module, config: LoraConfig) -> list[str]:

@@ -102,23 +102,30 @@ def export_adapter(
         )
     alpha = weights.config.scale * rank
     fields: dict[str, Any] = {
+        **common_fields(target_names(set(joined), shapes)),
         "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": None,
-        "inference_mode": True,
         "r": rank,
         "lora_alpha": int(alpha) if alpha.is_integer() else alpha,
         "lora_dropout": weights.config.dropout,
-        "target_modules": target_names(set(joined), shapes),
         "fan_in_fan_out": any(m.transposed for m in shapes.modules if m.theirs in joined),
         "bias": "none",
         "use_rslora": False,
         "use_dora": False,
+    }
+    return fields, tensors
+
+
+def common_fields(targets: list[str]) -> dict[str, Any]:
+    """What adapter_config.json says of any kind of adapter."""
+    return {
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": None,
+        "inference_mode": True,
+        "target_modules": targets,
         "modules_to_save": None,
         "rank_pattern": {},
         "alpha_pattern": {},
     }
-    return fields, tensors
 
 
 def join(parts: list[tuple[tuple[int, int], Pair | None]]) -> Pair:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nanohydra.adapters.config import Kind
 from nanohydra.commands.eval import report_folders
 from nanohydra.commands.lora_trials import (
     Outcome,
@@ -47,6 +48,8 @@ class LoraOptions(ModelOptions):
     """Rank of the adapter."""
     alpha: float = 32.0
     """Its alpha: the update is multiplied by alpha / rank."""
+    kind: Kind = "lora"
+    """Form of the adapter: lora, dora, loha or lokr; only lora can be served."""
     targets: str = ""
     """Names or patterns of layers with commas between; all linear layers if not given."""
     lr: float = 5e-3
@@ -126,18 +129,19 @@ def plan(options: LoraOptions) -> list[tuple[str, LoraConfig | None, float]]:
     if options.steps < 1:
         raise UserError(f"--steps must be at least 1, not {options.steps}")
     targets = tuple(t.strip() for t in options.targets.split(",") if t.strip()) or LINEARS
-    lora = LoraConfig(rank=options.rank, alpha=options.alpha, targets=targets)
+    lora = LoraConfig(rank=options.rank, alpha=options.alpha, targets=targets, kind=options.kind)
+    called = {"lora": "LoRA", "dora": "DoRA", "loha": "LoHa", "lokr": "LoKr"}[options.kind]
     if options.report == "lora-vs-full":
         few = replace(lora, targets=FEED_FORWARD)
         return [
-            (f"LoRA {lora.rank}", lora, options.lr),
-            (f"LoRA {lora.rank}, MLP only", few, options.lr),
+            (f"{called} {lora.rank}", lora, options.lr),
+            (f"{called} {lora.rank}, MLP only", few, options.lr),
             ("all weights", None, options.full_lr),
         ]
     if options.report == "ranks":
         # The same alpha: alpha / rank then keeps the best rate about the same for all ranks.
         return [(f"rank {rank}", replace(lora, rank=rank), options.lr) for rank in RANKS]
-    return [(f"LoRA {lora.rank}", lora, options.lr)]
+    return [(f"{called} {lora.rank}", lora, options.lr)]
 
 
 def finish(options: LoraOptions, out: Path, folder: Path, outcomes: Sequence[Outcome]) -> None:

@@ -311,5 +311,9 @@ class LearnConfig:
     consolidate: ConsolidateConfig = ConsolidateConfig()
 
     def __post_init__(self) -> None:
+        if self.lora.kind != "lora":
+            raise UserError(
+                f"learn.lora.kind is {self.lora.kind!r}; only adapters of kind 'lora' can be served"
+            )
         if self.facts_per_version < 1:
             raise UserError(f"learn.facts_per_version is {self.facts_per_version}; at least 1")

@@ -9,7 +9,7 @@ from torch import Tensor
 Kind = Literal["matrix", "embedding", "head", "factor", "other"]
 EMBEDDINGS = ("embed", "position_table", "wte", "wpe")
 HEADS = ("head", "lm_head")
-FACTORS = ("lora_a", "lora_b")
+FACTORS = ("lora_", "hada_", "lokr_")  # the beginnings of their names
 
 
 def kind_of(name: str, parameter: Tensor) -> Kind:
@@ -17,12 +17,12 @@ def kind_of(name: str, parameter: Tensor) -> Kind:
 
     matrix: a weight that maps one hidden space to another; Muon may orthogonalise its update.
     embedding, head: tables over the vocabulary or over positions, whose rows are separate things.
-    factor: half of an adapter's low-rank update. Never Muon's: what has to be orthogonal would be
+    factor: a part of an adapter's update. Never Muon's: what has to be orthogonal would be
         the product; and never decayed.
     other: norms, biases, convolution kernels, gates.
     """
     parts = name.split(".")
-    if parts[-1] in FACTORS:
+    if parts[-1].startswith(FACTORS):
         return "factor"
     if any(part in EMBEDDINGS or part.startswith("embed_") for part in parts):
         return "embedding"

@@ -195,8 +195,9 @@ def test_a_pickle_is_never_read(foreign: Path, model: Decoder) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"peft_type": "LOHA"}, "'peft_type' is 'LOHA'"),
-        ({"use_dora": True}, "'use_dora' is True, which is not supported"),
+        ({"peft_type": "IA3"}, "'peft_type' is 'IA3'"),
+        ({"peft_type": "LOHA"}, "'alpha' is missing"),
+        ({"use_dora": True}, r"lora_magnitude is None, and \(32,\) was expected"),
         ({"bias": "all"}, "'bias' is 'all'"),
         ({"modules_to_save": ["lm_head"]}, "'modules_to_save' is"),
         ({"lora_bias": True}, "'lora_bias'"),

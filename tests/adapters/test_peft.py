@@ -15,12 +15,16 @@ from safetensors.torch import load_file
 
 from nanohydra.adapters import (
     AdapterWeights,
+    LoraConfig,
+    attach,
     attach_weights,
+    base_hash,
     concatenate,
     load_adapter,
     save_adapter,
 )
 from nanohydra.checkpoint import save
+from nanohydra.core.errors import UserError
 from nanohydra.model import Decoder
 from nanohydra.tokenizer import Tokenizer
 from tests.adapters.conftest import OPEN
@@ -155,3 +159,80 @@ def test_theirs_here(peft: Any, standard: Decoder, tmp_path: Path, fields: dict[
     assert written["use_rslora"] is False
     names = [set(load_file(tmp_path / x / "adapter_model.safetensors")) for x in "ab"]
     assert names[0] == names[1]
+
+
+OTHER_KINDS = ("dora", "loha", "lokr")
+
+
+def of_kind(model: Decoder, kind: str, **config: Any) -> AdapterWeights:
+    attached = attach(model, LoraConfig(**{"rank": 3, "alpha": 5.0, "kind": kind, **config}))
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for parameter in attached.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    weights = attached.weights(base_hash(model))
+    attached.detach()
+    return weights
+
+
+@pytest.mark.parametrize("family", ["qwen3", "lfm2", "qwen2"])
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_other_kinds_of_ours_in_peft(
+    peft: Any, make_model: Make, kind: str, family: str, tmp_path: Path
+) -> None:
+    model = make_model(family, vocab_size=300)
+    weights = of_kind(model, kind, targets=("q_proj", "down_proj"), layers=(1, 2))
+    save_adapter(tmp_path / "a", weights, model.config, manifest={})
+    assert load_adapter(tmp_path / "a", model=model).id == weights.id
+    theirs = in_transformers(model, tmp_path / "m")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # among others for keys that are missing or unknown
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        theirs = peft.PeftModel.from_pretrained(theirs, str(tmp_path / "a"))
+    assert_equal_logits(model, weights, theirs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("dora", {}),
+        ("dora", {"use_rslora": True}),
+        ("loha", {}),
+        ("lokr", {}),
+        ("lokr", {"decompose_factor": 4}),
+        ("lokr", {"decompose_both": True, "r": 2}),
+    ],
+)
+def test_other_kinds_of_theirs_here(
+    peft: Any, make_model: Make, kind: str, fields: dict[str, Any], tmp_path: Path
+) -> None:
+    model = make_model("qwen3", vocab_size=300)
+    theirs = in_transformers(model, tmp_path / "m")
+    common = {"r": 4, "target_modules": ["q_proj", "o_proj", "up_proj"], **fields}
+    make = {"dora": peft.LoraConfig, "loha": peft.LoHaConfig, "lokr": peft.LoKrConfig}[kind]
+    own = {"lora_alpha": 6, "use_dora": True} if kind == "dora" else {"alpha": 6}
+    theirs = peft.get_peft_model(theirs, make(**common, **own)).eval()
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, parameter in theirs.named_parameters():
+            if any(part in name for part in ("lora_", "hada_", "lokr_")):
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    theirs.save_pretrained(tmp_path / "a")
+    weights = load_adapter(tmp_path / "a", model=model)
+    assert weights.config.kind == kind and weights.config.layers == ()
+    assert_equal_logits(model, weights, theirs)
+    # And on: what PEFT made can be written and read again, by both.
+    save_adapter(tmp_path / "b", weights, model.config, manifest={})
+    assert load_adapter(tmp_path / "b", model=model).id == weights.id
+    again = in_transformers(model, tmp_path / "m")
+    again = peft.PeftModel.from_pretrained(again, str(tmp_path / "b"))
+    assert_equal_logits(model, weights, again)
+
+
+def test_what_peft_cannot_hold_of_other_kinds(make_model: Make, tmp_path: Path) -> None:
+    model = make_model("gpt2")
+    for kind in OTHER_KINDS:
+        weights = of_kind(model, kind, targets=("q_proj",))
+        with pytest.raises(UserError, match=r"kind \w+ cannot be exchanged.*h.0.attn.c_attn"):
+            save_adapter(tmp_path / "a", weights, model.config, manifest={})
+        assert not (tmp_path / "a").exists()
