@@ -1,0 +1,233 @@
+"""Takes whole decoder steps in C on a CPU: one call for all tokens of all sequences and layers.
+
+A token's result depends on the tokens of its own sequence alone, bit for bit: not on what else is
+in the batch, nor on how the sequence is cut into steps.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nanohydra.engine.native_program import Builder, NativeProgram, Unsupported, packed_bytes
+from nanohydra.kernels import step
+from nanohydra.kernels.step import Factors, Program, Step
+from nanohydra.model import Decoder
+from nanohydra.model.paged import PagedState
+
+if TYPE_CHECKING:
+    from nanohydra.adapters.batch import ReadyAdapter
+    from nanohydra.engine.batch import FlatBatch, Ints
+
+ALIGNED = 64  # bytes
+logger = logging.getLogger(__name__)
+
+
+class NativeRunner:
+    """Runs one model on one paged state, in one thread at a time. max_tokens: of a batch."""
+
+    name = "native"
+
+    def __init__(
+        self,
+        model: Decoder,
+        state: PagedState,
+        max_tokens: int,
+        program: NativeProgram,
+        library: ctypes.CDLL,
+    ) -> None:
+        self.model = model
+        self.state = state
+        self.max_tokens = max_tokens
+        self.program = program
+        self.library = library
+        self.adapters = AdapterTable(program.linears, model.dtype)
+        self.ticks: Tensor | None = None  # seconds of each kind of operation, for measuring
+        self._ops = step.array_of(program.ops)
+        self._native = Program(ops=self._ops, num_ops=len(program.ops))
+        self._native.model = step.DTYPES[model.dtype]
+        self._native.width = model.config.hidden_size
+        self._native.block_size = state.block_size
+        self._step = Step(num_linears=len(program.linears))
+        self._buffers: list[Tensor] = []
+        self._make_buffers(state)
+        self._tables: tuple[Tensor, ...] = ()
+        self._low = torch.empty(0)
+        self._reach = 0
+        if model._rope is None:
+            self._reach = model.config.max_seq_len
+        else:
+            self._cover(1)
+
+    @classmethod
+    def build(cls, model: Decoder, state: PagedState, max_tokens: int) -> NativeRunner | None:
+        """A runner, or None where it cannot be had; the reason is logged at debug level."""
+        library = step.library()
+        if library is None:
+            logger.debug("no native steps: there is no C compiler that could be used")
+            return None
+        try:
+            program = Builder(model, state).build()
+        except Unsupported as reason:
+            logger.debug("no native steps for this model: %s", reason)
+            return None
+        return cls(model, state, max_tokens, program, library)
+
+    def run(self, batch: FlatBatch) -> Tensor:
+        """Logits of the wanted tokens, float32 (M, V)."""
+        out = torch.empty(len(batch.wanted), self.model.config.vocab_size)
+        self._run(batch, batch.wanted, out)
+        return out
+
+    def hidden(self, batch: FlatBatch) -> Tensor:
+        """Final hidden states of all tokens, float32 (N, D)."""
+        out = torch.empty(batch.num_tokens, self.model.config.hidden_size)
+        self._run(batch, None, out)
+        return out
+
+    def _run(self, batch: FlatBatch, wanted: Ints | None, out: Tensor) -> None:
+        num_tokens = batch.num_tokens
+        assert 0 < num_tokens <= self.max_tokens, "more tokens than the runner was made for"
+        reach = int(batch.held.max()) + num_tokens
+        if reach > self._reach:
+            self._cover(int((batch.held + np.diff(batch.starts)).max()))
+        call, tables = self._step, batch.tables
+        assert tables.strides[1] == tables.itemsize
+        call.ids, call.starts = address(batch.ids), address(batch.starts)
+        call.held, call.tables = address(batch.held), address(tables)
+        call.wanted = None if wanted is None else address(wanted)
+        call.num_tokens, call.num_sequences = num_tokens, batch.num_sequences
+        call.num_wanted = num_tokens if wanted is None else len(wanted)
+        call.table_stride = tables.strides[0] // tables.itemsize
+        call.out, call.out_stride = out.data_ptr(), out.shape[1]
+        call.ticks = None if self.ticks is None else self.ticks.data_ptr()
+        self._choose_adapters(batch.adapters)
+        self.library.step_run(self._native, call, self.threads_for(num_tokens))
+
+    def threads_for(self, num_tokens: int) -> int:
+        """On how many threads a step of so many tokens runs."""
+        return torch.get_num_threads()
+
+    def _choose_adapters(self, adapters: tuple[ReadyAdapter | None, ...]) -> None:
+        table, call = self.adapters, self._step
+        if adapters is table.chosen:
+            return
+        table.choose(adapters)
+        call.num_adapters = table.num_adapters
+        call.factors, call.adapter_of = table.factors, table.adapter_of
+        stride = 3 * table.rank
+        if stride > self._native.low_stride:
+            self._low = torch.empty(self.max_tokens * stride)
+            self._native.low, self._native.low_stride = self._low.data_ptr(), stride
+
+    def _cover(self, length: int) -> None:
+        """Have rotary tables for so many places."""
+        if self.model._rope is None:
+            assert length <= self._reach, "more places than the model has: check before calling"
+            return
+        ropes = (self.model._rope, self.model._local_rope or self.model._rope)
+        pairs = [rope.cover(length, torch.device("cpu")) for rope in ropes]
+        self._tables = tuple(table for pair in pairs for table in pair)
+        for place, (cosine, sine) in enumerate(pairs):
+            self._step.cosine[place], self._step.sine[place] = cosine.data_ptr(), sine.data_ptr()
+        self._reach = min(len(table) for table in self._tables)
+
+    def _make_buffers(self, state: PagedState) -> None:
+        native, most = self._native, self.max_tokens
+        width = self.model.config.hidden_size
+        native.h_stride = round_up(max(self.program.inputs, width))
+        native.product_stride = round_up(self.program.outputs)
+        packed = packed_bytes(self.program, self.library, self.model.dtype, most)
+        native.x = self._buffer(4 * most * width)
+        native.h = self._buffer(4 * most * native.h_stride)
+        native.product = self._buffer(4 * most * native.product_stride)
+        native.packed = self._buffer(packed)
+        native.sequence_of, native.position_of = self._buffer(4 * most), self._buffer(4 * most)
+
+    def _buffer(self, num_bytes: int) -> int:
+        """The address of so much aligned memory."""
+        buffer = torch.zeros(num_bytes + ALIGNED, dtype=torch.uint8)
+        self._buffers.append(buffer)
+        return -(-buffer.data_ptr() // ALIGNED) * ALIGNED
+
+
+class AdapterTable:
+    """The factors of the adapters of a batch, as the steps read them.
+
+    The first factors are kept the other way round, (rank, in), for each adapter that was seen as
+    long as it lives. rank: the largest one, rounded up to whole vectors.
+    """
+
+    def __init__(self, linears: list[str], dtype: torch.dtype) -> None:
+        self.linears = linears
+        self.dtype = dtype
+        self.chosen: tuple[ReadyAdapter | None, ...] = ()
+        self.num_adapters = 0
+        self.rank = 0
+        self.factors: int | None = None
+        self.adapter_of: int | None = None
+        self._known: WeakKeyDictionary[ReadyAdapter, Laid] = WeakKeyDictionary()
+        self._arrays: tuple[object, ...] = ()
+
+    def choose(self, adapters: tuple[ReadyAdapter | None, ...]) -> None:
+        """Make these the adapters of the next steps, one for each sequence."""
+        self.chosen = adapters
+        number_of: dict[ReadyAdapter | None, int] = {None: -1}
+        for adapter in adapters:
+            number_of.setdefault(adapter, len(number_of) - 1)
+        present = [adapter for adapter in number_of if adapter is not None]
+        self.num_adapters = len(present)
+        if not present:
+            return
+        laid = [self._lay(adapter) for adapter in present]
+        self.rank = max(each.rank for each in laid)
+        joined = b"".join(bytes(each.factors) for each in laid)
+        buffer = ctypes.create_string_buffer(joined, len(joined))
+        numbers = np.array([number_of[adapter] for adapter in adapters], np.int32)
+        self._arrays = (buffer, numbers, laid)
+        self.factors, self.adapter_of = ctypes.addressof(buffer), address(numbers)
+
+    def _lay(self, adapter: ReadyAdapter) -> Laid:
+        known = self._known.get(adapter)
+        if known is None:
+            known = self._known[adapter] = Laid(self.linears, adapter.factors, self.dtype)
+        return known
+
+
+class Laid:
+    """One adapter's factors by number of the linear layer; those that it leaves alone are 0."""
+
+    def __init__(
+        self,
+        linears: list[str],
+        factors: Mapping[str, tuple[Tensor, Tensor]],
+        dtype: torch.dtype,
+    ) -> None:
+        self.factors = (Factors * len(linears))()
+        self.tensors: list[Tensor] = []
+        self.rank = 0
+        numbers = {name: number for number, name in enumerate(linears)}
+        for name, (a_IR, b_RO) in factors.items():
+            a_RI, b_RO = a_IR.t().contiguous().to(dtype), b_RO.contiguous().to(dtype)
+            self.tensors += (a_RI, b_RO)
+            rank = a_RI.shape[0]
+            self.factors[numbers[name]] = Factors(a=a_RI.data_ptr(), b=b_RO.data_ptr(), rank=rank)
+            self.rank = max(self.rank, round_up(rank))
+
+
+def address(array: Ints) -> int:
+    """Where an array of numpy's begins."""
+    assert array.dtype == np.int32 and (array.strides[-1] == 4 or not array.size)
+    return int(array.__array_interface__["data"][0])
+
+
+def round_up(count: int) -> int:
+    """To whole vectors of 16."""
+    return -(-count // 16) * 16
