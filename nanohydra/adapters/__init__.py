@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nanohydra.adapters.combine import Merged, concatenate, merge
     from nanohydra.adapters.files import load_adapter, save_adapter
     from nanohydra.adapters.lora import Attached, LoraLinear, attach, attach_weights
+    from nanohydra.adapters.merging import MergeConfig, merge_factors, merge_updates, to_lora
     from nanohydra.adapters.weights import AdapterWeights, Pair
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Change",
     "LoraConfig",
     "LoraLinear",
+    "MergeConfig",
     "Merged",
     "Pair",
     "VersionInfo",
@@ -34,8 +36,12 @@ __all__ = [
     "concatenate",
     "load_adapter",
     "merge",
+    "merge_factors",
+    "merge_updates",
     "save_adapter",
+    "to_lora",
 ]
+_MERGING = "nanohydra.adapters.merging"
 _LORA = "nanohydra.adapters.lora"
 __getattr__ = lazy_names(
     __name__,
@@ -46,6 +52,7 @@ __getattr__ = lazy_names(
         **dict.fromkeys(("Merged", "concatenate", "merge"), "nanohydra.adapters.combine"),
         **dict.fromkeys(("load_adapter", "save_adapter"), "nanohydra.adapters.files"),
         **dict.fromkeys(("Attached", "LoraLinear", "attach", "attach_weights"), _LORA),
+        **dict.fromkeys(("MergeConfig", "merge_factors", "merge_updates", "to_lora"), _MERGING),
         **dict.fromkeys(("AdapterWeights", "Pair"), "nanohydra.adapters.weights"),
     },
 )
