@@ -28,6 +28,7 @@ COMMANDS = Table(
         "sft": "nanohydra.commands.sft:main",
         "lora": "nanohydra.commands.lora:main",
         "eval": "nanohydra.commands.eval:main",
+        "continual": "nanohydra.commands.continual:main",
         "generate": "nanohydra.commands.generate:main",
         "chat": "nanohydra.commands.chat:main",
         "serve": "nanohydra.commands.serve:main",
@@ -42,7 +43,7 @@ COMMANDS = Table(
 )
 # These own the machine and run thousands of small operations a second: threads that spin between
 # them for a moment, as OpenMP does when it is told nothing, are 1.4 to 1.6 times faster.
-TRAINING = ("speedrun", "pretrain", "sft", "lora")
+TRAINING = ("speedrun", "pretrain", "sft", "lora", "continual")
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE

@@ -75,7 +75,9 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixtu
 def test_every_command_refuses_an_unknown_key(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    action = ["inspect"] if command in ("tokenizer", "data") else []
+    action = {"tokenizer": ["inspect"], "data": ["inspect"], "continual": ["report"]}.get(
+        command, []
+    )
     assert main([command, *action, "--recipe", "tiny", "--pretrain.learning_rate=1"]) == 2
     err = capsys.readouterr().err
     assert "unknown key 'pretrain.learning_rate' on the command line" in err

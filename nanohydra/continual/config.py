@@ -21,7 +21,7 @@ Metric = Literal["log_likelihood", "accuracy"]
 class TaskConfig:
     """One task of a stream: where its records come from.
 
-    sources, heldout, valid_fraction, hold_out, clean, packing: as in a recipe's corpus.
+    sources, heldout, valid_fraction, hold_out, clean: as in a recipe's corpus.
     otherwise: sources that take the place of `sources` where a file of those is not there;
         `heldout` is then not read either.
     metric: what R holds. log_likelihood: nats per token, at most 0, so that the perplexity is
@@ -35,7 +35,6 @@ class TaskConfig:
     valid_fraction: float = 0.05
     hold_out: HoldOut = "auto"
     clean: CleanConfig = CleanConfig()
-    packing: Packing = "crop"
     metric: Metric = "log_likelihood"
 
     def __post_init__(self) -> None:
@@ -51,16 +50,21 @@ class ContinualConfig:
     """A stream and what the strategies have in common.
 
     tasks: in the order in which they are learned. No tasks = the recipe compares nothing.
+    base_otherwise: sources that take the place of data.pretrain.sources, of which the base is
+        made, where a file of those is not there.
     train: how a task is trained where all weights are; adapter_train, adapter: where a low-rank
         adapter is. A task's steps are theirs, and joint training has as many as all tasks.
+    packing: "crop" for texts, "pad" for conversations; the same for all tasks.
     eval_batches: held-out batches that each task is measured on.
     options: what single strategies are told, by their names; keys are those of their Config.
     """
 
     tasks: tuple[TaskConfig, ...] = ()
+    base_otherwise: Mapping[str, SourceConfig] = field(default_factory=dict)
     train: TrainConfig = TrainConfig(steps=400, optimizer="adamw", lr=1e-3)
     adapter_train: TrainConfig = TrainConfig(steps=400, optimizer="adamw", lr=3e-3)
     adapter: LoraConfig = LoraConfig()
+    packing: Packing = "crop"
     eval_batches: int = 16
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

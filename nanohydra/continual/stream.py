@@ -26,14 +26,14 @@ class Task:
     train: Mapping[str, Shards]
     evaluation: tuple[Batch, ...]
     metric: Metric = "log_likelihood"
-    packing: Packing = "crop"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stream:
-    """Tasks in the order in which they come."""
+    """Tasks in the order in which they come, and how their records fill rows."""
 
     tasks: tuple[Task, ...]
+    packing: Packing = "crop"
 
     def __len__(self) -> int:
         return len(self.tasks)

@@ -1,7 +1,7 @@
 """The six moments at which something outside may take part in training, as one contract.
 
 The loop knows this contract and never who implements it. A moment that a hook does not override
-costs nothing.
+costs nothing. What no moment allows can take the place of a step's passes, as `train_step`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,13 @@ class Hook:
     def penalty(self, batch: Batch, moment: Moment) -> Tensor | None:
         """After the loss's backward pass: a scalar that is added to the step's mean loss."""
         return None
+
+    def train_step(self, batch: Batch, moment: Moment) -> Tensor:
+        """In place of the loop's own forward and backward pass; one hook of a run at most.
+
+        Adds to the gradients of the model's parameters and returns the mean loss, detached.
+        """
+        raise NotImplementedError
 
     def after_backward(self, moment: Moment) -> None:
         """When the step's gradient is complete, before clipping and the update."""

@@ -145,6 +145,8 @@ class _Run:
         self.started = time.monotonic()
         self.masters, self.grads = dict(weights.named_masters()), dict(weights.named_grads())
         self.mixers, self.penalties = overriding(hooks, "mix"), overriding(hooks, "penalty")
+        self.train_steps = overriding(hooks, "train_step")
+        assert len(self.train_steps) < 2, "two hooks cannot both take the place of the passes"
         self.after_backward = overriding(hooks, "after_backward")
         self.after_step = overriding(hooks, "after_step")
         self.meter = Meter(model, config.row_length, runtime.device)
@@ -223,6 +225,10 @@ class _Run:
 
     def backward(self, batch: Batch) -> Tensor:
         """Collect the gradient of the mean loss over all targets of the step; that loss."""
+        if self.train_steps:
+            total = self.train_steps[0].train_step(batch, self.moment())
+            self.weights.collect(first=True)
+            return total + self.add_penalties(batch, first=False)
         num_targets = batch.num_targets
         # Not per micro-batch: their shares of the targets differ.
         scale = 1.0 / max(num_targets, 1)
@@ -244,6 +250,11 @@ class _Run:
             self.weights.collect(first=first)
             first = False
             total += loss.detach()
+        return total + self.add_penalties(batch, first=first)
+
+    def add_penalties(self, batch: Batch, *, first: bool) -> Tensor:
+        """Collect the gradients of what hooks add to the loss; the sum of that."""
+        total = torch.zeros((), device=self.device)
         for hook in self.penalties:
             penalty = hook.penalty(batch, self.moment())
             if penalty is not None:
