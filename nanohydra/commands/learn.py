@@ -37,6 +37,10 @@ class LearnOptions(Options):
     """What becomes of a lesson that contradicts an earlier one."""
     wait: bool = True
     """Wait until it is live or refused."""
+    stream: Path | None = None
+    """Teach nothing: write the lessons to this folder as tasks for `nanohydra continual`."""
+    tasks: int = 4
+    """With --stream, how many tasks they are divided into."""
     server: str = "http://127.0.0.1:8000"
     """The running server that learns."""
     model: str | None = None
@@ -54,6 +58,9 @@ def main(words: list[str]) -> None:
 def run(options: LearnOptions, recipe: Recipe) -> None:
     """Send the lessons, show what becomes of them, and print the summary."""
     files, lessons = sort_out(options)
+    if options.stream is not None:
+        write(options, files, lessons)
+        return
     model = locate(options.model) if options.model else None
     with reach(options.server, model, options.api_key) as learned:
         taken = []
@@ -69,6 +76,23 @@ def run(options: LearnOptions, recipe: Recipe) -> None:
             found = follow(learned, job) if options.wait else learned.job(job)
             rows |= facts_of(found)
     summary_table("taught", rows)
+
+
+def write(options: LearnOptions, files: list[Path], lessons: list[dict[str, Any]]) -> None:
+    """Write the lessons as a stream of tasks. Raises UserError for files that hold no plain text.
+
+    A text file's short lines are facts, as on the command line.
+    """
+    from nanohydra.learn.lessons import parse_lessons
+    from nanohydra.learn.stream import write_stream
+
+    assert options.stream is not None
+    for file in files:
+        if file.suffix not in (".txt", ".md"):
+            raise UserError(f"--stream reads texts and files of text, not {file}")
+        lessons = lessons + lessons_in(file.read_text(encoding="utf-8"))
+    recipe = write_stream(parse_lessons(lessons), options.stream, tasks=options.tasks)
+    console().print(f"recipe: {recipe}", soft_wrap=True)
 
 
 def sort_out(options: LearnOptions) -> tuple[list[Path], list[dict[str, Any]]]:

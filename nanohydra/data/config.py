@@ -21,7 +21,8 @@ class SourceConfig:
     column: the column that holds the text or the conversation; "" finds it by its usual names.
     separator: for kind "text", what stands between two documents of a file ("\\n\\n" splits at
         blank lines); "" makes each file one document.
-    split, subset: which part of a dataset ("hf") or of the primer to read.
+    split, subset: which part of a dataset ("hf") or of the primer to read; for kind "dated",
+        `subset` is the beginning of the date, such as "2025-06".
     invalid_utf8: put U+FFFD in the place of each invalid byte, or drop the record; counted.
     bad_rows: stop at a row that cannot be read, or drop and count it.
     limit: read at most this many records, 0 = all.

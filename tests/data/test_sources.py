@@ -60,6 +60,10 @@ def configs(tmp_path, stdlib) -> dict[str, SourceConfig]:
         writer = csv.DictWriter(file, ["id", "story"])
         writer.writeheader()
         writer.writerows(rows)
+    dated = [{"text": text, "date": f"2025-0{n + 5}-01"} for n, text in enumerate(TEXTS)]
+    (tmp_path / "dated.jsonl").write_text("\n".join(map(json.dumps, dated)))
+    labelled = [{"sentence": text, "label": "fish"} for text in TEXTS]
+    (tmp_path / "labelled.json").write_text(json.dumps(labelled))
     (tmp_path / "hub").mkdir()
     for name in ("a.parquet", "hub/train.parquet"):
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / name)
@@ -67,6 +71,8 @@ def configs(tmp_path, stdlib) -> dict[str, SourceConfig]:
         "text": SourceConfig(path=str(tmp_path / "a.txt"), separator="\n---\n"),
         "jsonl": SourceConfig(path=str(tmp_path / "a.jsonl")),
         "csv": SourceConfig(path=str(tmp_path / "a.csv")),
+        "dated": SourceConfig(kind="dated", path=str(tmp_path / "dated.jsonl"), subset="2025"),
+        "labelled": SourceConfig(kind="labelled", path=str(tmp_path / "labelled.json")),
         "parquet": SourceConfig(path=str(tmp_path / "a.parquet")),
         "hf": SourceConfig(kind="hf", path=str(tmp_path / "hub")),
         "primer": SourceConfig(kind="primer", counts={"facts": 3}),
@@ -300,3 +306,43 @@ def test_the_real_library_is_there_and_no_module_is_imported():
     assert len(texts) == 12 and any("antigravity" in t or "Module" in t for t in texts)
     assert "antigravity" not in set(sys.modules) - before
     assert len(read(kind="pycode", limit=3)[0]) == 3
+
+
+def test_a_month_of_dated_rows(tmp_path):
+    path = tmp_path / "a.jsonl"
+    days = ["2025-05-02", "2025-06-30", "2025-06-01", None, "2025-07-01"]
+    rows = [{"abstract": f"of {day}", "published": day} for day in days]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    june = {"kind": "dated", "path": str(path), "subset": "2025-06"}
+    assert read(**june)[0] == ["of 2025-06-30", "of 2025-06-01"]
+    assert read(**{**june, "limit": 1})[0] == ["of 2025-06-30"]
+    with pytest.raises(UserError, match="no date that begins with '2024'"):
+        read(**{**june, "subset": "2024"})
+    with pytest.raises(UserError, match="needs a subset"):
+        read(**{**june, "subset": ""})
+    path.write_text('{"text": "x"}')
+    with pytest.raises(UserError, match="has no date; known columns: published"):
+        read(**june)
+
+
+def test_labelled_texts_are_asked_and_answered(tmp_path):
+    rows = [{"sentence": "It rained. " * 60, "label": "weather"}, {"text": "Goal!", "label": 3}]
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(rows))
+    (first, second), _ = read(kind="labelled", path=str(tmp_path))
+    question, answer = first.messages
+    assert (question.role, answer.role, answer.content) == ("user", "assistant", "weather")
+    assert question.content.endswith("rained. It\n\nWhich of these: 3, weather?")
+    assert len(question.content) < 450  # so that no row is too short for the answer
+    assert second.messages[1].content == "3"
+    (tmp_path / "labels.json").write_text('["sport", "weather"]')
+    records, _ = read(kind="labelled", path=str(tmp_path))
+    assert len(records) == 2 and records[1].messages[0].content.endswith("sport, weather?")
+    path.write_text('[{"text": "x"}, {"text": "y", "label": "z"}]')
+    with pytest.raises(UserError, match=r"item 1: no text and 'label' among its columns: text"):
+        read(kind="labelled", path=str(path))
+    records, tally = read(kind="labelled", path=str(path), bad_rows="drop")
+    assert len(records) == 1 and tally.dropped["bad row"] == 1 and tally.kept == 1
+    (tmp_path / "labels.json").write_text("{}")
+    with pytest.raises(UserError, match="must be a list of texts"):
+        read(kind="labelled", path=str(path))

@@ -17,8 +17,10 @@ SOURCES = Table(
     "data source",
     {
         "csv": "nanohydra.data.sources.csv:CsvSource",
+        "dated": "nanohydra.data.sources.dated:DatedSource",
         "hf": "nanohydra.data.sources.hf:HubSource",
         "jsonl": "nanohydra.data.sources.jsonl:JsonlSource",
+        "labelled": "nanohydra.data.sources.labelled:LabelledSource",
         "parquet": "nanohydra.data.sources.parquet:ParquetSource",
         "primer": "nanohydra.data.sources.primer:PrimerSource",
         "pycode": "nanohydra.data.sources.pycode:PyCodeSource",
