@@ -19,6 +19,7 @@ from nanohydra.chat import (
     ChatParams,
     Done,
     EngineStopped,
+    Offer,
     QueueFull,
     TextDelta,
     Timings,
@@ -28,6 +29,7 @@ from nanohydra.chat import (
 )
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import FinishReason, Message, ToolCall
+from nanohydra.testing_text import FakeText
 from nanohydra.tools import Tool, load_tools, run_tool
 
 SUM = re.compile(r"(\d+)\s*([-+*/])\s*(\d+)")
@@ -64,7 +66,7 @@ class FakeEngine:
         self.drain(0.0)
 
 
-class FakeChat:
+class FakeChat(FakeText):
     """Answers by rule: sums through the calculator, "say X" with X, "count to N", else an echo.
 
     replies: exact question -> answer, before the rules.
@@ -95,9 +97,12 @@ class FakeChat:
         params: ChatParams | None = None,
         *,
         tools: Sequence[str] | None = None,
+        offer: Offer | None = None,
         adapter: str | None = None,
     ) -> AsyncGenerator[ChatEvent]:
         """Answer a conversation; the last event is `Done`. Raises as ChatModel.stream does."""
+        if offer is not None:
+            raise UserError("the fake calls only the tools of the server")
         if adapter is not None and adapter not in self.adapters:
             raise UserError(f"no adapter {adapter!r} is loaded")
         if self.engine.stopped:

@@ -3,15 +3,18 @@
 from typing import TYPE_CHECKING
 
 from nanohydra.chat.events import (
+    CallDelta,
     ChatEvent,
     ChatParams,
     Done,
     TextDelta,
     Timings,
+    Token,
     ToolCalled,
     ToolReturned,
     Usage,
 )
+from nanohydra.chat.offer import Offer
 from nanohydra.chat.records import (
     StoredConversation,
     StoredMessage,
@@ -21,6 +24,7 @@ from nanohydra.chat.records import (
     message_to_json,
 )
 from nanohydra.core.lazy import lazy_names
+from nanohydra.engine.grammar import Grammar
 
 if TYPE_CHECKING:
     from nanohydra.chat.answers import answer_all
@@ -30,18 +34,22 @@ if TYPE_CHECKING:
     from nanohydra.engine.thread import EngineStopped
 
 __all__ = [
+    "CallDelta",
     "ChatEvent",
     "ChatModel",
     "ChatParams",
     "Done",
     "EngineStopped",
+    "Grammar",
     "Journal",
+    "Offer",
     "QueueFull",
     "StoredConversation",
     "StoredMessage",
     "Summary",
     "TextDelta",
     "Timings",
+    "Token",
     "ToolCalled",
     "ToolReturned",
     "UnknownConversation",

@@ -5,12 +5,19 @@ Plain data; imports no torch and knows nothing of HTTP or terminals.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import FinishReason, Message, ToolCall
-from nanohydra.engine import SamplingParams
+from nanohydra.engine import Grammar, SamplingParams
+
+# What one round's SamplingParams take over as it stands.
+SAMPLING = (
+    "temperature", "top_k", "top_p", "min_p", "ignore_eos", "repetition_penalty",
+    "presence_penalty", "frequency_penalty", "logit_bias", "allowed_ids", "grammar",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +26,10 @@ class ChatParams:
 
     max_tokens: of the whole reply, over all its tool rounds; 0 = what the context leaves.
     stop: the reply ends before the first of these strings; they are never shown.
+    stop_ids: tokens that end it too, beside those of the chat format; no part of the text.
     max_rounds: how many times the model may be shown tool results within one reply.
+    top_logprobs: report every token with its probability and so many likelier ones; None = not.
+    priority, salt: of the reply's requests, see `nanohydra.engine.Request`.
     The rest as in `SamplingParams`.
     """
 
@@ -29,8 +39,20 @@ class ChatParams:
     min_p: float = 0.0
     seed: int | None = None
     max_tokens: int = 0
+    min_tokens: int = 0
     stop: tuple[str, ...] = ()
+    stop_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
+    allowed_ids: tuple[int, ...] | None = None
+    grammar: Grammar | None = None
+    top_logprobs: int | None = None
     max_rounds: int = 4
+    priority: int = 0
+    salt: str = ""
 
     def __post_init__(self) -> None:
         if self.max_tokens < 0:
@@ -39,20 +61,24 @@ class ChatParams:
             raise UserError(f"max_rounds must be 0 or more, not {self.max_rounds}")
         if not all(self.stop):
             raise UserError("a stop string is empty; leave it out")
-        self.sampling(max_tokens=1, stop_ids=(), round_number=0)
+        limit = self.max_tokens or max(1, self.min_tokens)
+        self.sampling(max_tokens=limit, stop_ids=(), round_number=0)
 
     def sampling(
-        self, *, max_tokens: int, stop_ids: tuple[int, ...], round_number: int
+        self, *, max_tokens: int, stop_ids: tuple[int, ...], round_number: int, written: int = 0
     ) -> SamplingParams:
-        """The engine's parameters for one round; each round of a seeded reply draws afresh."""
+        """The engine's parameters for one round; each round of a seeded reply draws afresh.
+
+        written: how many tokens the reply has already.
+        """
         return SamplingParams(
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            min_p=self.min_p,
+            **{name: getattr(self, name) for name in SAMPLING},
             seed=None if self.seed is None else self.seed + (round_number << 64),
             max_tokens=max_tokens,
-            stop_ids=stop_ids,
+            min_tokens=max(0, self.min_tokens - written),
+            stop_ids=tuple(dict.fromkeys((*stop_ids, *self.stop_ids))),
+            # The chosen token's own probability always comes; only its rivals cost something.
+            top_logprobs=self.top_logprobs or None,
         )
 
 
@@ -79,11 +105,28 @@ class Timings:
     tokens_per_s: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """A token of the text: its bytes, and the natural log of its probability.
+
+    top: the likeliest tokens in its place with theirs, best first.
+    """
+
+    id: int
+    data: bytes
+    logprob: float
+    top: tuple[tuple[bytes, float], ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextDelta:
-    """More text of the reply; whole characters, never a part of a stop string."""
+    """More text of the reply; whole characters, never a part of a stop string.
+
+    tokens: those that are complete with it, where the parameters ask for their probabilities.
+    """
 
     text: str
+    tokens: tuple[Token, ...] = ()
     kind: Literal["text"] = "text"
 
 
@@ -93,6 +136,20 @@ class ToolCalled:
 
     call: ToolCall
     kind: Literal["tool_call"] = "tool_call"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallDelta:
+    """A piece of a call that the caller of the chat runs: its id and name first, then arguments.
+
+    index: which call of the turn. arguments: JSON text; a call's pieces, joined, are the whole.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    kind: Literal["call_delta"] = "call_delta"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,16 +169,21 @@ class Done:
     dropped_turns: how many of the oldest turns did not fit into the context and were left out.
     note: in words, why a reply ended early or what failed; empty when nothing is to say.
     adapter: id of the version that wrote all of it; None is the model itself.
+    tokens: of the text, where the parameters ask for their probabilities.
+    calls: those that the caller has to run, with finish_reason "tool_calls"; they are in the last
+        message as well. Each is a `CallDelta` that is whole.
     """
 
-    finish_reason: FinishReason
+    finish_reason: FinishReason | Literal["tool_calls"]
     usage: Usage
     timings: Timings
     messages: tuple[Message, ...] = field(default=())
     dropped_turns: int = 0
     note: str = ""
     adapter: str | None = None
+    tokens: tuple[Token, ...] = ()
+    calls: tuple[CallDelta, ...] = ()
     kind: Literal["done"] = "done"
 
 
-ChatEvent = TextDelta | ToolCalled | ToolReturned | Done
+ChatEvent = TextDelta | CallDelta | ToolCalled | ToolReturned | Done

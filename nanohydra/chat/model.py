@@ -10,20 +10,26 @@ import itertools
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from nanohydra.chat.clock import Clock
+from nanohydra.chat.continuation import Continuation
 from nanohydra.chat.events import (
     ChatEvent,
     ChatParams,
     Done,
     TextDelta,
+    Token,
     ToolCalled,
     ToolReturned,
 )
+from nanohydra.chat.offer import Offer
 from nanohydra.chat.reply import Reply, Round, offered
+from nanohydra.chat.scoring import embed, score
+from nanohydra.chat.trail import token_of
 from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
 from nanohydra.core.types import Message
 from nanohydra.engine import EngineStopped, EngineThread, EventStream, Hold, Request
+from nanohydra.tokenizer import ChatTool
 from nanohydra.tools import Tool, load_tools, run_tool
 
 
@@ -46,6 +52,11 @@ class ChatModel:
         self._numbers = itertools.count()
 
     @property
+    def vocab_size(self) -> int:
+        """Ids that stand for something."""
+        return self.tokenizer.vocab_size
+
+    @property
     def context_length(self) -> int:
         """Tokens that prompt and answer have together."""
         return self.engine.engine.max_length
@@ -60,25 +71,40 @@ class ChatModel:
         params: ChatParams | None = None,
         *,
         tools: Sequence[str] | None = None,
+        offer: Offer | None = None,
         adapter: str | None = None,
     ) -> AsyncGenerator[ChatEvent]:
         """Answer a conversation; the last event is `Done`. Call it from the reader's event loop.
 
         tools: names of those that the model may call now; None = all it has, if it knows them by
             itself, and none for a model that has to be told of each in its prompt.
+        offer: tools that the caller runs, instead of the model's; a reply ends with its calls.
         adapter: id of a loaded adapter, which writes the whole reply; None = the model itself.
         The request is queued by the call itself, so that what is refused is refused here: raises
         UserError for a conversation, tool or adapter that cannot work, QueueFull, EngineStopped.
         Closing the generator, or dropping it, aborts the request within one step.
         """
-        allowed = self._choose(tools)
+        params = params or ChatParams()
+        if offer is not None:
+            params = offer.apply(params, self.tokenizer.chat)
+        allowed = {} if offer is not None else self._choose(tools)
         clock = Clock()
         listed = offered(self.tokenizer, allowed.values())
-        reply = Reply(self.tokenizer, messages, params or ChatParams(), self.context_length, listed)
+        length = self.context_length
+        reply = Reply(self.tokenizer, messages, params, length, listed, offer)
         first = reply.next_round()
         assert first is not None, "only later rounds can run out of room"
         hold = self.engine.hold(adapter)  # between the rounds, nothing else would keep it loaded
-        return self._run(reply, allowed, clock, self._submit(first, adapter), adapter, hold)
+        return self._run(reply, allowed, clock, self._submit(first, params, adapter), adapter, hold)
+
+    def complete(
+        self, prompt_ids: Sequence[int], params: ChatParams, *, adapter: str | None = None
+    ) -> AsyncGenerator[TextDelta | Done]:
+        """Go on with a text instead of a conversation. As `stream`, with one round and no tools."""
+        clock = Clock()
+        text = Continuation(self.tokenizer, prompt_ids, params, self.context_length)
+        events = self._submit(text.round, params, adapter)
+        return text.run(events, clock, adapter)
 
     async def answer(
         self,
@@ -95,6 +121,45 @@ class ChatModel:
         assert isinstance(last, Done)
         return last
 
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text as the model expects it, with what stands before every text."""
+        return [*self.tokenizer.prefix_ids, *self.tokenizer.encode(text)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; what stands before every text is none. Raises UserError out of range."""
+        return self.tokenizer.decode(ids)
+
+    def token(self, id: int) -> bytes:
+        """The bytes of one id; a marker gives its name. Raises UserError out of range."""
+        return self.tokenizer.token(id)
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ChatTool] = (),
+        add_generation_prompt: bool = True,
+    ) -> list[int]:
+        """Ids of a conversation as the model reads it."""
+        return self.tokenizer.chat.render(
+            messages, tools=tools, add_generation_prompt=add_generation_prompt
+        ).ids
+
+    async def embed(self, ids: Sequence[int]) -> list[float]:
+        """The mean of the model's final hidden states over a text, of length 1.
+
+        Raises UserError for a text that does not fit into the context, and EngineStopped.
+        """
+        return await embed(self.engine, ids, self.context_length)
+
+    async def score(self, ids: Sequence[int], top: int = 0) -> list[Token]:
+        """Each token of a text with its probability after those before it; NaN for the first.
+
+        top: how many of the likeliest come along. Raises as `embed` does.
+        """
+        found = await score(self.engine, ids, self.context_length, top)
+        return [token_of(self.tokenizer, event) for event in found]
+
     def _choose(self, names: Sequence[str] | None) -> dict[str, Tool]:
         if names is None:
             return {} if self.tokenizer.chat.offers_tools else self.tools
@@ -103,12 +168,16 @@ class ChatModel:
                 raise UserError(f"unknown tool {name!r}; {suggest(name, self.tools)}")
         return {name: self.tools[name] for name in names}
 
-    def _submit(self, round: Round, adapter: str | None, *, goes_on: bool = False) -> EventStream:
+    def _submit(
+        self, round: Round, params: ChatParams, adapter: str | None, *, goes_on: bool = False
+    ) -> EventStream:
         request = Request(
             id=f"chat-{next(self._numbers)}",
             prompt_ids=round.prompt_ids,
             params=round.params,
             adapter=adapter,
+            priority=params.priority,
+            salt=params.salt,
         )
         return self.engine.submit(request, goes_on=goes_on)
 
@@ -128,8 +197,8 @@ class ChatModel:
                 while reader.finish_reason is None:
                     batch = await events.take()
                     clock.tick(batch)
-                    if text := reader.read(batch):
-                        yield TextDelta(text=text)
+                    for event in reader.read(batch):
+                        yield event
                 clock.end_round()
                 events.close()  # a stop string ends the round before the engine knows
                 for call in reply.end_round(reader):
@@ -140,7 +209,7 @@ class ChatModel:
                 following = None if reply.finish_reason else reply.next_round()
                 if following is None:
                     break
-                events = self._submit(following, adapter, goes_on=True)
+                events = self._submit(following, reply.params, adapter, goes_on=True)
         except EngineStopped as error:
             reply.finish("abort", str(error))
         finally:

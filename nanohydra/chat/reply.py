@@ -8,58 +8,105 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from nanohydra.chat.context import make_prompt
-from nanohydra.chat.events import ChatParams, Done, Timings, Usage
+from nanohydra.chat.events import CallDelta, ChatParams, Done, TextDelta, Timings, Token, Usage
+from nanohydra.chat.offer import CallCollector, Offer, to_call
 from nanohydra.chat.stops import StopStrings
+from nanohydra.chat.trail import Trail
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import FinishReason, Message, ToolCall
 from nanohydra.engine import Event, SamplingParams
-from nanohydra.tokenizer import ChatTool, Tokenizer
+from nanohydra.tokenizer import ChatFormat, ChatTool, Tokenizer
 from nanohydra.tools import Tool
 
 
 class RoundReader:
-    """The tokens of one round as they come: text to show, and why the round ended.
+    """The tokens of one round as they come: text and calls to show, and why the round ended.
 
-    tools: those that the prompt offered. Nothing of a call or of thinking is shown.
+    tools: those that the prompt offered. offer: those among them that the caller runs, whose calls
+    are given as they are written; nothing of other calls or of thinking is shown.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, stops: Sequence[str] = (), tools: Sequence[ChatTool] = ()
+        self,
+        tokenizer: Tokenizer,
+        params: ChatParams,
+        tools: Sequence[ChatTool] = (),
+        offer: Offer | None = None,
+        num_calls: int = 0,
     ) -> None:
         self.tokenizer = tokenizer
         self.num_tokens = 0
         self.text = ""
+        self.tokens: list[Token] = []
         self.finish_reason: FinishReason | None = None
         self.error: str | None = None
-        self._turn = tokenizer.chat.reader(tools)
-        self._stops = StopStrings((*stops, *tokenizer.chat.stop_strings))
+        chat = tokenizer.chat
+        self._params = params
+        self._turn = chat.reader(tools)
+        self._stops = StopStrings(params.stop if params.ignore_eos else all_stops(params, chat))
+        self._silent = frozenset(chat.stop_ids if params.ignore_eos else params.stop_ids)
+        self._trail = None if params.top_logprobs is None else Trail(tokenizer)
+        self.calls = None if offer is None else CallCollector(offer, num_calls)
 
-    def read(self, events: Iterable[Event]) -> str:
-        """Take in events; returns the text that can be shown now."""
+    def read(self, events: Iterable[Event]) -> list[TextDelta | CallDelta]:
+        """Take in events; returns what can be shown now."""
         shown = ""
         for event in events:
             if event.token_id is not None:
                 self.num_tokens += 1
-                # A model's vocabulary may be padded beyond its tokenizer's.
-                if event.token_id < self.tokenizer.vocab_size:
-                    shown += self._stops.push(self._turn.push(event.token_id))
+                shown += self._read_token(event, event.token_id)
             if not self._stops.hit and event.finish_reason is not None:
-                shown += self._stops.push(self._turn.flush()) + self._stops.flush()
+                text = self._turn.flush()
+                if self._trail is not None:
+                    self._trail.flush(text)
+                shown += self._stops.push(text) + self._stops.flush()
                 self.finish_reason, self.error = event.finish_reason, event.error
             if self._stops.hit:
                 self.finish_reason = "stop"
             if self.finish_reason is not None:
                 break
         self.text += shown
-        return shown
+        tokens: tuple[Token, ...] = ()
+        if self._trail is not None:
+            tokens = self._trail.take(len(shown), last=self.finish_reason is not None)
+            self.tokens += tokens
+        new: list[TextDelta | CallDelta] = []
+        if shown or tokens:
+            new.append(TextDelta(text=shown, tokens=tokens))
+        if self.calls is not None and not self._stops.hit:
+            new += self.calls.take(self._turn.raw_calls)
+            if self.calls.full:
+                self.finish_reason = "stop"
+        return new
+
+    def _read_token(self, event: Event, id: int) -> str:
+        # A model's vocabulary may be padded beyond its tokenizer's.
+        if id >= self.tokenizer.vocab_size or id in self._silent:
+            return ""
+        text = self._turn.push(id)
+        if self._trail is not None:
+            if self._turn.in_text and not self._turn.ended:
+                self._trail.push(event, text)
+            else:
+                self._trail.flush(text)
+                self._trail.skip()
+        if self.num_tokens <= self._params.min_tokens:
+            return text
+        return self._stops.push(text)
 
     def message(self) -> Message:
         """The assistant's turn so far."""
         if self._stops.hit:
             return Message(role="assistant", content=self.text)
         return self._turn.message()
+
+
+def all_stops(params: ChatParams, chat: ChatFormat) -> tuple[str, ...]:
+    """The texts that end a reply: those asked for, and those of the chat format."""
+    return (*params.stop, *chat.stop_strings)
 
 
 def offered(tokenizer: Tokenizer, tools: Iterable[Tool]) -> tuple[ChatTool, ...]:
@@ -79,6 +126,7 @@ class Reply:
     """The state of one reply. Alternate `next_round` and `end_round`, adding tool results between.
 
     max_length: tokens that the context holds. tools: that the prompt offers, see `offered`.
+    offer: tools that the caller runs, in their place; calls of them end the reply.
     """
 
     def __init__(
@@ -88,14 +136,18 @@ class Reply:
         params: ChatParams,
         max_length: int,
         tools: Sequence[ChatTool] = (),
+        offer: Offer | None = None,
     ) -> None:
         self.tokenizer = tokenizer
-        self.tools = tuple(tools)
+        self.tools = offer.tools if offer else tuple(tools)
+        self.offer = offer
+        self.tokens: list[Token] = []
+        self.calls: tuple[CallDelta, ...] = ()
         self.history = tuple(messages)
         self.params = params
         self.max_length = max_length
         self.messages: list[Message] = []
-        self.finish_reason: FinishReason | None = None
+        self.finish_reason: FinishReason | Literal["tool_calls"] | None = None
         self.note = ""
         self.num_rounds = 0
         self.dropped_turns = 0
@@ -133,13 +185,15 @@ class Reply:
             max_tokens=budget if self.params.max_tokens else self.max_length,
             stop_ids=self.tokenizer.chat.stop_ids,
             round_number=self.num_rounds,
+            written=self.completion_tokens,
         )
         self.num_rounds += 1
         return Round(prompt_ids=prompt.ids, params=params)
 
     def reader(self) -> RoundReader:
         """What takes in the tokens of the round."""
-        return RoundReader(self.tokenizer, self.params.stop, self.tools)
+        tools = self.tools
+        return RoundReader(self.tokenizer, self.params, tools, self.offer, self._num_calls)
 
     def end_round(self, reader: RoundReader) -> tuple[ToolCall, ...]:
         """Take in what the model wrote; returns the calls to run, if the reply goes on.
@@ -150,6 +204,10 @@ class Reply:
         assert reader.finish_reason is not None
         self.completion_tokens += reader.num_tokens
         self.context_tokens += reader.num_tokens
+        self.tokens += reader.tokens
+        if reader.calls is not None and reader.calls.whole:
+            self._end_with_calls(reader, reader.calls)
+            return ()
         message = reader.message()
         calls = tuple(self._named(call) for call in message.tool_calls)
         if calls and reader.finish_reason == "stop":
@@ -163,13 +221,22 @@ class Reply:
             self.messages.append(replace(message, tool_calls=()))
         return ()
 
+    def _end_with_calls(self, reader: RoundReader, calls: CallCollector) -> None:
+        """The caller runs them, and asks again with their results."""
+        assert reader.finish_reason is not None
+        ended = reader.finish_reason == "stop"
+        self.finish("tool_calls" if ended else reader.finish_reason, reader.error or "")
+        self.calls = calls.whole
+        said = replace(reader.message(), tool_calls=tuple(map(to_call, self.calls)))
+        self.messages.append(said)
+
     def add_result(self, call: ToolCall, result: str) -> None:
         """Take in what a tool answered."""
         self.messages.append(Message(role="tool", content=result, tool_call_id=call.id))
         if self.params.max_tokens and self.completion_tokens >= self.params.max_tokens:
             self.finish("length")
 
-    def finish(self, reason: FinishReason, note: str = "") -> None:
+    def finish(self, reason: FinishReason | Literal["tool_calls"], note: str = "") -> None:
         """End the reply."""
         self.finish_reason, self.note = reason, note
 
@@ -189,6 +256,8 @@ class Reply:
             dropped_turns=self.dropped_turns,
             note=self.note,
             adapter=adapter,
+            tokens=tuple(self.tokens),
+            calls=self.calls,
         )
 
     def _named(self, call: ToolCall) -> ToolCall:

@@ -122,7 +122,7 @@ class TerminalChat:
                     begun = False
                 elif isinstance(event, ToolReturned):
                     self.screen.note(f" = {printable(event.result)}\n")
-                else:
+                elif isinstance(event, Done):
                     self.screen.say("\n")
                     return event
         finally:

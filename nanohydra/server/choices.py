@@ -79,7 +79,7 @@ class Draft:
             call_id = event.call.id
             result = Message(role="tool", content=event.result, tool_call_id=call_id)
             self.messages.append(result)
-        else:
+        elif isinstance(event, Done):
             self.done = event
             self.messages = list(event.messages)
 

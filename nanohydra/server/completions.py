@@ -13,21 +13,22 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from nanohydra.chat import (
+    CallDelta,
     ChatEvent,
-    ChatParams,
     Done,
     EngineStopped,
     QueueFull,
     TextDelta,
     ToolCalled,
 )
-from nanohydra.core.registry import suggest
+from nanohydra.core.errors import UserError
 from nanohydra.server import wire
 from nanohydra.server.answering import Way, choose
 from nanohydra.server.choices import Item, answers, merge
 from nanohydra.server.config import ServerConfig
 from nanohydra.server.disconnect import EventStream, unless_gone
 from nanohydra.server.errors import ApiError
+from nanohydra.server.functions import chosen_tools
 from nanohydra.server.recorder import Recorder, record, watch
 from nanohydra.server.schema import ChatRequest
 from nanohydra.server.service import ChatLike, Here
@@ -52,18 +53,27 @@ async def complete(body: ChatRequest, request: Request, service: Here) -> Respon
     if recorder is not None:
         items = watch(items, recorder)
     log = request.state.log
+    reply = reply_to(body, config, way)
     if body.stream:
-        usage = body.stream_options is not None and body.stream_options.include_usage
-        reply = wire.Wire(config.model_name, usage=usage, origin=way.origin)
         return EventStream(frames(items, reply, body.n or 1, log, recorder))
     found = await unless_gone(request.receive, answers(items))
     log.update(figures(found))
     for done in found:
         refuse_failed(done)
-    completion = wire.Wire(config.model_name, origin=way.origin).completion(found)
+    completion = reply.completion(found)
     if recorder is not None:
         completion["nanohydra"]["choices"][0]["saved"] = not recorder.failed
     return JSONResponse(completion)
+
+
+def reply_to(body: ChatRequest, config: ServerConfig, way: Way) -> wire.Wire:
+    """The shape of the reply that a request asks for."""
+    return wire.Wire(
+        config.model_name,
+        usage=body.stream_options is not None and body.stream_options.include_usage,
+        logprobs=bool(body.logprobs),
+        origin=way.origin,
+    )
 
 
 def check(body: ChatRequest, config: ServerConfig) -> None:
@@ -81,60 +91,28 @@ def submit(
 ) -> list[AsyncGenerator[ChatEvent]]:
     """Queue one answer for each choice: all of them, or none."""
     tools = chosen_tools(body, chat)
-    pinned = {} if way.adapter is None else {"adapter": way.adapter}
+    top = body.top_logprobs or 0 if body.logprobs else None
+    given = [
+        body.params(config, chat.vocab_size, top_logprobs=top, index=index)
+        for index in range(body.n or 1)
+    ]
     try:
         return [
-            chat.stream(way.messages, params(body, config, index), tools=tools, **pinned)
-            for index in range(body.n or 1)
+            chat.stream(
+                way.messages, each, tools=tools.names, offer=tools.offer, adapter=way.adapter
+            )
+            for each in given
         ]
+    except UserError as error:
+        if tools.offer is None:
+            raise
+        raise ApiError(400, str(error), param="tools", code="unsupported_value") from None
     except QueueFull as error:
         # The streams made so far go with the list, and a dropped stream aborts its request.
         retry = {"retry-after": str(config.retry_seconds)}
         raise ApiError(429, str(error), code="queue_full", headers=retry) from None
     except EngineStopped as error:
         raise ApiError(503, str(error), code="engine_stopped") from None
-
-
-def params(body: ChatRequest, config: ServerConfig, index: int) -> ChatParams:
-    """How one choice is sampled; with a seed each choice has its own, and keeps it."""
-    return ChatParams(
-        temperature=config.temperature if body.temperature is None else body.temperature,
-        top_p=config.top_p if body.top_p is None else body.top_p,
-        top_k=config.top_k if body.top_k is None else body.top_k,
-        min_p=config.min_p if body.min_p is None else body.min_p,
-        seed=None if body.seed is None else (body.seed + index) % 2**63,
-        max_tokens=body.max_completion_tokens or body.max_tokens or config.max_tokens,
-        stop=tuple(body.stop or ()),
-    )
-
-
-def chosen_tools(body: ChatRequest, chat: ChatLike) -> Sequence[str] | None:
-    """The server's tools that the model may call; None = all of them."""
-    if body.tool_choice not in (None, "auto", "none"):
-        message = "tool_choice: only 'auto' and 'none' are supported"
-        raise ApiError(400, message, param="tool_choice", code="unsupported_value")
-    if body.tool_choice == "none" or body.tools in ("none", []):
-        return ()
-    if body.tools in (None, "auto"):
-        return None
-    given = [body.tools] if isinstance(body.tools, str) else body.tools or []
-    names = [tool_name(tool) for tool in given]
-    for name in names:
-        if name not in chat.tools:
-            message = (
-                f"tools: {name!r} is not a tool that the server can run, and tools that the "
-                f"client runs are not supported; {suggest(str(name), chat.tools)}"
-            )
-            raise ApiError(400, message, param="tools", code="unsupported_value")
-    return [str(name) for name in names]
-
-
-def tool_name(tool: Any) -> Any:
-    """The name of a tool that is given by name, or as an OpenAI function."""
-    if isinstance(tool, dict):
-        function = tool.get("function")
-        return function.get("name") if isinstance(function, dict) else tool.get("name")
-    return tool
 
 
 async def frames(
@@ -177,7 +155,9 @@ async def frames(
 def chunk_of(reply: wire.Wire, index: int, event: ChatEvent) -> wire.Json:
     """What the client gets for an event."""
     if isinstance(event, TextDelta):
-        return reply.chunk(index, {"content": event.text})
+        return reply.chunk(index, {"content": event.text}, tokens=event.tokens)
+    if isinstance(event, CallDelta):
+        return reply.chunk(index, {"tool_calls": [wire.delta_json(event)]})
     if isinstance(event, ToolCalled):
         return reply.chunk(index, {}, nanohydra={"tool_call": wire.call_json(event.call)})
     if isinstance(event, Done):

@@ -6,6 +6,7 @@ Every refusal of the server passes here, so that a client sees one shape:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,10 @@ KINDS = {
     429: "rate_limit_error",
     503: "service_unavailable_error",
 }
+
+
+# Where a value may be of several types, the place in it names the type that was tried as well.
+FIELD = re.compile(r"(?!(str|int|float|bool|none)$)[a-z_]+")
 
 
 class ApiError(Exception):
@@ -72,10 +77,13 @@ def field_name(path: Sequence[str | int]) -> str:
 def from_validation(error: RequestValidationError) -> ApiError:
     """The first thing wrong with a request, in words that name the field."""
     first = error.errors()[0]
+    # Of the types that a value may have, the one that it fits best fails the deepest.
+    same = [each for each in error.errors() if each["loc"][:2] == first["loc"][:2]]
+    first = max(same, key=lambda each: len(each["loc"]))
     if first["type"] == "json_invalid":
         reason = first.get("ctx", {}).get("error", "")
         return ApiError(400, f"the body is not valid JSON: {reason}", code="invalid_json")
-    place = [part for part in first["loc"] if part not in ("body", "query", "path")]
+    place = [part for part in first["loc"][1:] if isinstance(part, int) or FIELD.fullmatch(part)]
     if not place:
         return ApiError(400, "the body must be a JSON object, sent as application/json")
     name = field_name(place)

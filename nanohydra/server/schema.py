@@ -1,51 +1,48 @@
 """The body of a chat request: the OpenAI fields that we honour, checked and turned into our types.
 
-A field of the OpenAI API that we cannot honour is refused unless it holds the value that changes
-nothing; an unknown field is refused with a suggestion. Silently dropped options cost people days.
+What chats share with completions stands in sampling.py.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from nanohydra.core.registry import suggest
+from nanohydra.chat import Grammar
 from nanohydra.core.types import Message, ToolCall
+from nanohydra.server import sampling
+from nanohydra.server.config import ServerConfig
 from nanohydra.server.errors import ApiError
+from nanohydra.server.grammars import ResponseFormat, one_grammar
+from nanohydra.server.sampling import MAX_TOP, SamplingFields
 from nanohydra.tokenizer import parse_call
 
-# Fields of the OpenAI API that change nothing about the answer here: accepted and not used.
+# Beside those of every request for text.
 UNUSED = (
-    "metadata",
-    "parallel_tool_calls",
+    *sampling.UNUSED,
     "prompt_cache_key",
     "prompt_cache_retention",
-    "safety_identifier",
-    "service_tier",
     "store",
-    "user",
     "verbosity",
 )
-# Fields that would change the answer, with the values that ask for nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
+    **sampling.NEUTRAL,
+    "add_generation_prompt": (None, True),
     "audio": (None,),
-    "frequency_penalty": (None, 0),
+    "chat_template": (None,),
+    "chat_template_kwargs": (None, {}),
+    "continue_final_message": (None, False),
+    "echo": (None, False),
     "function_call": (None, "none", "auto"),
     "functions": (None, []),
-    "logit_bias": (None, {}),
-    "logprobs": (None, False),
     "modalities": (None, ["text"]),
     "moderation": (None,),
     "prediction": (None,),
-    "presence_penalty": (None, 0),
     "reasoning_effort": (None, "none"),
-    "response_format": (None, {"type": "text"}),
-    "top_logprobs": (None, 0),
     "web_search_options": (None,),
 }
-MAX_STOPS = 16
-MAX_STOP_LENGTH = 256
+MAX_TOOLS = 128
 
 
 class FunctionCall(BaseModel):
@@ -107,62 +104,70 @@ class ChatMessage(BaseModel):
         )
 
 
-class StreamOptions(BaseModel):
-    """Options of a streamed answer."""
+class Function(BaseModel):
+    """A function that the client runs, and the JSON schema of its arguments."""
 
-    include_usage: bool = False
-    include_obfuscation: bool = False  # accepted, nothing is padded
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
-Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_LENGTH)]
+class FunctionTool(BaseModel):
+    """A tool, as OpenAI has it."""
+
+    type: Literal["function"] = "function"
+    function: Function
+
+    def to_tool(self) -> dict[str, Any]:
+        """As a prompt lists it."""
+        function = self.function.model_dump(exclude_none=True, exclude={"strict"})
+        function.setdefault("parameters", {"type": "object", "properties": {}})
+        if self.function.strict:
+            function["strict"] = True
+        return {"type": "function", "function": function}
 
 
-class ChatRequest(BaseModel):
+class NamedFunction(BaseModel):
+    """The name in a choice of a tool."""
+
+    name: str
+
+
+class NamedChoice(BaseModel):
+    """A choice of the function to call."""
+
+    type: Literal["function"] = "function"
+    function: NamedFunction
+
+
+ToolName = Annotated[str, Field(max_length=64)]
+
+
+class ChatRequest(SamplingFields):
     """The body of POST /v1/chat/completions.
 
     Ours: `conversation_id` saves into the journal, `memory` "off" answers from the weights alone.
     """
 
-    model_config = ConfigDict(extra="allow")
+    unused: ClassVar[tuple[str, ...]] = UNUSED
+    neutral: ClassVar[dict[str, tuple[Any, ...]]] = NEUTRAL
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
-    model: str | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
-    top_k: Annotated[int, Field(ge=0)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    stop: Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
-    n: Annotated[int, Field(ge=1)] | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    tools: str | list[Any] | None = None
-    tool_choice: Any = None
+    max_completion_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP)] | None = None
+    response_format: ResponseFormat | None = None
+    tools: (
+        Literal["auto", "none"]
+        | ToolName
+        | Annotated[list[FunctionTool | ToolName], Field(max_length=MAX_TOOLS)]
+        | None
+    ) = None
+    tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = None
+    parallel_tool_calls: bool | None = None
     conversation_id: str | None = None
     memory: Literal["auto", "off"] = "auto"
-
-    @field_validator("stop", mode="before")
-    @classmethod
-    def wrap_stop(cls, value: Any) -> Any:
-        """One stop string stands for a list of one."""
-        return [value] if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def check_extra(self) -> ChatRequest:
-        """Refuse what we would otherwise drop in silence."""
-        for name, value in (self.model_extra or {}).items():
-            if name in UNUSED:
-                continue
-            if name not in NEUTRAL:
-                known = [*type(self).model_fields, *NEUTRAL, *UNUSED]
-                message = f"unknown field {name!r}; {suggest(name, known)}"
-                raise ApiError(400, message, param=name, code="unknown_parameter")
-            if value not in NEUTRAL[name]:
-                message = f"field {name!r} is not supported by this server; leave it out"
-                raise ApiError(400, message, param=name, code="unsupported_parameter")
-        return self
 
     @model_validator(mode="after")
     def check_last(self) -> ChatRequest:
@@ -171,6 +176,22 @@ class ChatRequest(BaseModel):
             message = "messages must end with a user or a tool message"
             raise ApiError(400, message, param="messages", code="invalid_value")
         return self
+
+    @model_validator(mode="after")
+    def check_logprobs(self) -> ChatRequest:
+        """The likeliest tokens come with the chosen one's probability, or not at all."""
+        if self.top_logprobs and not self.logprobs:
+            message = "top_logprobs needs logprobs to be true"
+            raise ApiError(400, message, param="top_logprobs", code="invalid_value")
+        return self
+
+    def grammar(self) -> Grammar | None:
+        """What the answer has to look like."""
+        return one_grammar(self, self.response_format)
+
+    def num_tokens(self, config: ServerConfig) -> int:
+        """The newer name counts first."""
+        return self.max_completion_tokens or super().num_tokens(config)
 
     def to_messages(self) -> tuple[Message, ...]:
         """The conversation in our own types."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from fastapi import Depends, Request
 
-from nanohydra.chat import ChatEvent, ChatParams, Journal
+from nanohydra.chat import ChatEvent, ChatParams, Done, Journal, Offer, TextDelta, Token
 from nanohydra.core.types import Message
 from nanohydra.server.config import ServerConfig
 from nanohydra.server.errors import ApiError
@@ -50,6 +50,10 @@ class ChatLike(Protocol):
         """Tokens of prompt and answer together."""
 
     @property
+    def vocab_size(self) -> int:
+        """Ids that stand for something."""
+
+    @property
     def tools(self) -> Mapping[str, Tool]:
         """What the model may call."""
 
@@ -63,9 +67,39 @@ class ChatLike(Protocol):
         params: ChatParams | None = None,
         *,
         tools: Sequence[str] | None = None,
+        offer: Offer | None = None,
         adapter: str | None = None,
     ) -> AsyncGenerator[ChatEvent]:
         """Queue one answer now, and yield it as it is written. `adapter`: None = the base."""
+
+    def complete(
+        self, prompt_ids: Sequence[int], params: ChatParams, *, adapter: str | None = None
+    ) -> AsyncGenerator[TextDelta | Done]:
+        """Queue one continuation of a text now, and yield it as it is written."""
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, with what the model expects before it. Blocks."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids."""
+
+    def token(self, id: int) -> bytes:
+        """The bytes of one id."""
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        add_generation_prompt: bool = True,
+    ) -> list[int]:
+        """Ids of a conversation as the model reads it. Blocks."""
+
+    async def embed(self, ids: Sequence[int]) -> list[float]:
+        """A vector of length 1 for a text."""
+
+    async def score(self, ids: Sequence[int], top: int = 0) -> list[Token]:
+        """Each token of a text with its probability; NaN for the first."""
 
 
 Loader = Callable[[], ChatLike]

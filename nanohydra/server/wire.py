@@ -13,8 +13,9 @@ from dataclasses import asdict
 from typing import Any
 
 from nanohydra import __version__
-from nanohydra.chat import Done, Usage
+from nanohydra.chat import CallDelta, Done, Token, Usage
 from nanohydra.core.types import Message, ToolCall
+from nanohydra.server.probabilities import chat_logprobs
 from nanohydra.tokenizer import format_call
 
 Json = dict[str, Any]
@@ -79,17 +80,33 @@ def content_of(messages: Iterable[Message]) -> str:
     return "".join(message.content for message in messages if message.role == "assistant")
 
 
+def delta_json(call: CallDelta) -> Json:
+    """A piece of a call that the client runs: its id and name first, then its arguments."""
+    function: Json = {"arguments": call.arguments}
+    if not call.id:
+        return {"index": call.index, "function": function}
+    function = {"name": call.name, **function}
+    return {"index": call.index, "id": call.id, "type": "function", "function": function}
+
+
 class Wire:
     """Names one reply and makes its pieces.
 
     usage: whether the client asked for usage in a stream; every chunk then has the field.
+    logprobs: whether the client asked for the tokens' probabilities.
     origin: what the answer rests on, see `answering`; it joins the `nanohydra` object.
     """
 
     def __init__(
-        self, model: str, *, usage: bool = False, origin: Mapping[str, Any] | None = None
+        self,
+        model: str,
+        *,
+        usage: bool = False,
+        logprobs: bool = False,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
         self.usage = usage
+        self.logprobs = logprobs
         self.origin = dict(origin or {})
         build = f"nanohydra-{__version__}"
         self.head: Json = {
@@ -104,6 +121,7 @@ class Wire:
         index: int,
         delta: Mapping[str, Any],
         *,
+        tokens: Sequence[Token] = (),
         finish_reason: str | None = None,
         nanohydra: Mapping[str, Any] | None = None,
     ) -> Json:
@@ -111,7 +129,7 @@ class Wire:
         choice = {
             "index": index,
             "delta": dict(delta),
-            "logprobs": None,
+            "logprobs": chat_logprobs(tokens) if self.logprobs and tokens else None,
             "finish_reason": finish_reason,
         }
         value: Json = {**self.head, "object": "chat.completion.chunk", "choices": [choice]}
@@ -131,12 +149,8 @@ class Wire:
         choices = [
             {
                 "index": index,
-                "message": {
-                    "role": "assistant",
-                    "content": content_of(done.messages),
-                    "refusal": None,
-                },
-                "logprobs": None,
+                "message": said_json(done),
+                "logprobs": chat_logprobs(done.tokens) if self.logprobs else None,
                 "finish_reason": done.finish_reason,
             }
             for index, done in enumerate(answers)
@@ -148,3 +162,20 @@ class Wire:
             "usage": usage_json([done.usage for done in answers]),
             "nanohydra": {**self.origin, "choices": [extra(done) for done in answers]},
         }
+
+
+def said_json(done: Done) -> Json:
+    """The message of a choice; nothing said beside calls is null, as in the OpenAI API."""
+    content = content_of(done.messages)
+    message: Json = {"role": "assistant", "content": content, "refusal": None}
+    if done.calls:
+        message["content"] = content or None
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in done.calls
+        ]
+    return message

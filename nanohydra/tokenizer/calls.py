@@ -90,13 +90,15 @@ def _mistral(text: str) -> list[ToolCall]:
 class CallFormat:
     """One spelling of tool calls.
 
-    begin, end: the marks around a call; without an end it goes to the next begin, or the end of
-        the turn. read: the calls between the marks. signs: any of them in a chat template tells
-        that the model uses this format. bare: an answer that is nothing but such JSON is a call
-        as well. before: what stands between text and the first call, and is no part of the text.
+    name: its own in the table. begin, end: the marks around a call; without an end it goes to the
+        next begin, or the end of the turn. read: the calls between the marks. signs: any of them
+        in a chat template tells that the model uses this format. bare: an answer that is nothing
+        but such JSON is a call as well. before: what stands between text and the first call, and
+        is no part of the text.
     short_ids: templates refuse ids of calls other than nine letters and digits.
     """
 
+    name: str
     begin: str
     end: str = ""
     read: Callable[[str], list[ToolCall]]
@@ -108,8 +110,9 @@ class CallFormat:
 
 # In the order in which a template is searched for their signs.
 CALL_FORMATS: Mapping[str, CallFormat] = {
-    "nanohydra": CallFormat(begin="<|call|>", read=_own, signs=("<|call|>",)),
+    "nanohydra": CallFormat(name="nanohydra", begin="<|call|>", read=_own, signs=("<|call|>",)),
     "hermes": CallFormat(
+        name="hermes",
         begin="<tool_call>",
         end="</tool_call>",
         read=_json_calls,
@@ -117,10 +120,18 @@ CALL_FORMATS: Mapping[str, CallFormat] = {
         before="\n",
     ),
     "mistral": CallFormat(
-        begin="[TOOL_CALLS]", read=_mistral, signs=("[TOOL_CALLS]",), short_ids=True
+        name="mistral",
+        begin="[TOOL_CALLS]",
+        read=_mistral,
+        signs=("[TOOL_CALLS]",),
+        short_ids=True,
     ),
     "llama3": CallFormat(
-        begin="<|python_tag|>", read=_json_calls, signs=("<|python_tag|>", "ipython"), bare=True
+        name="llama3",
+        begin="<|python_tag|>",
+        read=_json_calls,
+        signs=("<|python_tag|>", "ipython"),
+        bare=True,
     ),
 }
 

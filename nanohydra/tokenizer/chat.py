@@ -15,6 +15,7 @@ from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message, Role
 
 if TYPE_CHECKING:
+    from nanohydra.tokenizer.calls import CallFormat
     from nanohydra.tokenizer.reader import TurnReader
     from nanohydra.tokenizer.tokenizer import Tokenizer
 
@@ -39,6 +40,7 @@ class ChatFormat(ABC):
     show that the model has begun somebody else's turn. stop_strings: the same in text.
     markers: texts that stand for something other than themselves. takes_system: whether the model
     reads system messages. note: what a person should know before they chat.
+    calls: how the tools that a prompt lists are called; None where none can be listed.
     """
 
     tokenizer: Tokenizer
@@ -50,6 +52,7 @@ class ChatFormat(ABC):
     markers: tuple[str, ...]
     takes_system: bool = True
     note: str = ""
+    calls: CallFormat | None = None
 
     @abstractmethod
     def render(

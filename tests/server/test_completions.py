@@ -124,9 +124,9 @@ def test_tools_can_be_named_or_left_out(client: TestClient, chat: FakeChat) -> N
         said = ask(client, "37 * 24", **fields)["choices"][0]["message"]["content"]
         assert said == "You said: 37 * 24"
     foreign = {"type": "function", "function": {"name": "weather"}}
-    error = error_of(client, 400, tools=[foreign])
-    assert error["param"] == "tools"
-    assert "calculator" in error["message"]
+    assert error_of(client, 400, tools=[foreign])["param"] == "tools"
+    assert "both" in error_of(client, 400, tools=[foreign, "calculator"])["message"]
+    assert "calculator" in error_of(client, 400, tools=["calculater"])["message"]
 
 
 def test_sampling_parameters_reach_the_model(client: TestClient, chat: FakeChat) -> None:
@@ -201,7 +201,7 @@ def test_text_parts_are_joined_and_developer_means_system(
         ({"temperature": -1}, "temperature"),
         ({"temperature": "warm"}, "temperature"),
         ({"top_p": 0}, "top_p"),
-        ({"top_k": -1}, "top_k"),
+        ({"top_k": -2}, "top_k"),
         ({"min_p": 2}, "min_p"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"n": 0}, "n"),
@@ -212,9 +212,24 @@ def test_text_parts_are_joined_and_developer_means_system(
         ({"stream": "perhaps"}, "stream"),
         ({"tools": ["hammer"]}, "tools"),
         ({"tool_choice": "required"}, "tool_choice"),
-        ({"logprobs": True}, "logprobs"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"frequency_penalty": 1}, "frequency_penalty"),
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"response_format": {"type": "yaml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format"),
+        ({"guided_regex": "a", "guided_choice": ["b"]}, "guided_choice"),
+        ({"structured_outputs": {"xml": 1}}, "structured_outputs.xml"),
+        ({"frequency_penalty": 3}, "frequency_penalty"),
+        ({"logit_bias": {"5": 101}}, "logit_bias"),
+        ({"logit_bias": {"1114112": 1}}, "logit_bias"),
+        ({"stop_token_ids": [2**30]}, "stop_token_ids"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        ({"tool_choice": {"type": "function", "function": {}}}, "tool_choice.function.name"),
+        ({"suffix": "x"}, "suffix"),
+        ({"audio": {}}, "audio"),
+        (
+            {"stream_options": {"continuous_usage_stats": True}},
+            "stream_options.continuous_usage_stats",
+        ),
         ({"temprature": 1}, "temprature"),
     ],
 )
