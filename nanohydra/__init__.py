@@ -9,10 +9,19 @@ from nanohydra.core.lazy import lazy_names
 if TYPE_CHECKING:
     from nanohydra.checkpoint import Loaded
     from nanohydra.checkpoint.hub import load
+    from nanohydra.engine import SamplingParams
+    from nanohydra.llm import LLM, AsyncLLM
 
 __version__ = "0.1.0"
-__all__ = ["Loaded", "__version__", "load"]
+__all__ = ["LLM", "AsyncLLM", "Loaded", "SamplingParams", "__version__", "load"]
 # So that `import nanohydra` does not import torch.
 __getattr__ = lazy_names(
-    __name__, {"Loaded": "nanohydra.checkpoint", "load": "nanohydra.checkpoint.hub"}
+    __name__,
+    {
+        "AsyncLLM": "nanohydra.llm",
+        "LLM": "nanohydra.llm",
+        "Loaded": "nanohydra.checkpoint",
+        "SamplingParams": "nanohydra.engine",
+        "load": "nanohydra.checkpoint.hub",
+    },
 )

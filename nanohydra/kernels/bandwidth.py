@@ -7,8 +7,10 @@ so that what the caches hold of it is counted as it is for the weights themselve
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 
 def read_bandwidth(num_bytes: int, *, device: str = "cpu", rounds: int = 8) -> float:
@@ -19,7 +21,8 @@ def read_bandwidth(num_bytes: int, *, device: str = "cpu", rounds: int = 8) -> f
     count = max(num_bytes, 2**20) // 8
     # Written once, as pages that were not are all read from one; not denormal, which is slow.
     numbers = torch.ones(2 * count, dtype=torch.float32, device=device)
-    calls = (numbers.view(torch.int64).sum, lambda: torch.dot(numbers, numbers))
+    whole = numbers.view(torch.int64)
+    calls: list[Callable[[], Tensor]] = [lambda: whole.sum(), lambda: torch.dot(numbers, numbers)]
     best = float("inf")
     for _ in range(rounds):
         for call in calls:
