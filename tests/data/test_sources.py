@@ -343,6 +343,7 @@ def test_labelled_texts_are_asked_and_answered(tmp_path):
         read(kind="labelled", path=str(path))
     records, tally = read(kind="labelled", path=str(path), bad_rows="drop")
     assert len(records) == 1 and tally.dropped["bad row"] == 1 and tally.kept == 1
+    path.write_text(json.dumps(rows))
     (tmp_path / "labels.json").write_text("{}")
     with pytest.raises(UserError, match="must be a list of texts"):
         read(kind="labelled", path=str(path))
