@@ -1,53 +1,83 @@
-/* See matmul.h. */
+/* See matmul.h. Which kernel runs is decided once in a process, by matmul_start. */
+#define _GNU_SOURCE
 #include "matmul.h"
 
-typedef uint16_t bf16;
+#include <omp.h>
 
-static inline float from_bf16(bf16 h) {
-    union { uint32_t u; float f; } v = {(uint32_t)h << 16};
-    return v.f;
+#include "matmul_lanes.h"
+/* The kernels, on what the first one defines. */
+#include "matmul_float.h"
+#include "matmul_pairs.h"
+#include "matmul_amx.h"
+
+static int has_tiles = 0;
+
+const char *matmul_start(int allowed) {
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
+    has_tiles = allowed && amx_granted();
+    if (has_tiles) return "amx";
+#endif
+    (void)allowed;
+    has_tiles = 0;
+#if defined(__AVX512BF16__)
+    return "avx512_bf16";
+#elif defined(__AVX512F__)
+    return "avx512";
+#else
+    return "generic";
+#endif
 }
-
-static inline bf16 to_bf16(float f) {
-    union { float f; uint32_t u; } v = {f};
-    return (bf16)((v.u + 0x7fffu + ((v.u >> 16) & 1u)) >> 16);
-}
-
-const char *matmul_start(int allowed) { (void)allowed; return "generic"; }
 
 int64_t matmul_packed_bytes(int64_t n, int64_t in, int model) {
+#ifdef __AVX512BF16__
+    if (model == MATMUL_BF16) return ROUND_UP(n, 16) * ROUND_UP(in, 32) * (int64_t)sizeof(bf16);
+#endif
     (void)model;
-    return n * in * (int64_t)sizeof(float);
+    return n * float_stride(in) * (int64_t)sizeof(float);
 }
 
 void matmul_pack(const void *x, int x_dtype, int64_t ldx, int64_t n, int64_t in, int model,
                  void *packed, int thread, int threads) {
-    float *to = packed;
-    for (int64_t r = n * thread / threads; r < n * (thread + 1) / threads; r++)
-        for (int64_t i = 0; i < in; i++) {
-            float v = x_dtype == MATMUL_BF16 ? from_bf16(((const bf16 *)x)[r * ldx + i])
-                                             : ((const float *)x)[r * ldx + i];
-            to[r * in + i] = model == MATMUL_BF16 ? from_bf16(to_bf16(v)) : v;
-        }
-}
-
-static inline float weight(const Matrix *m, int64_t at) {
-    if (m->dtype == MATMUL_BF16) return from_bf16(((const bf16 *)m->w)[at]);
-    if (m->dtype == MATMUL_INT8) return (float)((const int8_t *)m->w)[at];
-    return ((const float *)m->w)[at];
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
+    if (model == MATMUL_BF16 && has_tiles) {
+        pack_amx(x, x_dtype, ldx, n, in, packed, thread, threads);
+        return;
+    }
+#endif
+#ifdef __AVX512BF16__
+    if (model == MATMUL_BF16) {
+        pack_pairs(x, x_dtype, ldx, n, in, packed, thread, threads);
+        return;
+    }
+#endif
+    pack_float(x, x_dtype, ldx, n, in, model, packed, thread, threads);
 }
 
 void matmul(const Matrix *m, const void *packed, float *y, int64_t ldy, int64_t n, int thread,
             int threads) {
-    const float *x = packed;
-    for (int64_t o = m->out * thread / threads; o < m->out * (thread + 1) / threads; o++)
-        for (int64_t r = 0; r < n; r++) {
-            float sum = 0.0f;
-            for (int64_t i = 0; i < m->in; i++) sum += x[r * m->in + i] * weight(m, o * m->in + i);
-            if (m->scale) sum *= m->scale[o];
-            if (m->bias)
-                sum += m->model == MATMUL_BF16 ? from_bf16(((const bf16 *)m->bias)[o])
-                                               : ((const float *)m->bias)[o];
-            y[r * ldy + o] = sum;
-        }
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
+    if (m->model == MATMUL_BF16 && has_tiles) {
+        matmul_amx(m, packed, y, ldy, n, thread, threads);
+        return;
+    }
+#endif
+#ifdef __AVX512BF16__
+    if (m->model == MATMUL_BF16) {
+        matmul_pairs(m, packed, y, ldy, n, thread, threads);
+        return;
+    }
+#endif
+    matmul_float(m, packed, y, ldy, n, thread, threads);
+}
+
+/* Both steps by a team of its own; `packed` has matmul_packed_bytes. y (n, out), x (n, in). */
+void matmul_alone(const Matrix *m, const void *x, int x_dtype, int64_t n, void *packed, float *y,
+                  int64_t threads) {
+#pragma omp parallel num_threads((int)threads)
+    {
+        int thread = omp_get_thread_num(), team = omp_get_num_threads();
+        matmul_pack(x, x_dtype, m->in, n, m->in, m->model, packed, thread, team);
+#pragma omp barrier
+        matmul(m, packed, y, m->out, n, thread, team);
+    }
 }

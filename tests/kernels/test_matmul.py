@@ -1,0 +1,127 @@
+"""Products of whole decoder steps: right in float64, and the same bits in any company."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nanohydra.kernels import matmul, quantise
+from nanohydra.kernels.native import load
+
+KINDS = ["float32", "bfloat16", "int8 in float32", "int8 in bfloat16"]
+# The processor's best, the same without its matrix unit, and what older ones have.
+BUILDS = {
+    "best": ((), 1),
+    "vectors": ((), 0),
+    "without bfloat16": (("-mno-avx512bf16", "-mno-amx-tile"), 0),
+    "x86-64-v3": (("-march=x86-64-v3",), 0),
+    "x86-64": (("-march=x86-64",), 0),
+}
+
+
+@functools.cache
+def build(name: str) -> ctypes.CDLL:
+    flags, allowed = BUILDS[name]
+    if flags and torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+        pytest.skip("flags of another processor")
+    # A name of its own: one library has one state, what matmul_start has chosen.
+    loaded = load(f"matmul-test-{allowed}", matmul.SOURCES, flags)
+    if loaded is None:
+        pytest.skip("no C compiler on this machine")
+    loaded.matmul_packed_bytes.restype = ctypes.c_int64
+    loaded.matmul_start.restype = ctypes.c_char_p
+    loaded.matmul_start(allowed)
+    return loaded
+
+
+@pytest.fixture(params=BUILDS)
+def loaded(request: pytest.FixtureRequest) -> ctypes.CDLL:
+    return build(request.param)
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def layer(kind: str, num_out: int, width: int) -> tuple[Tensor, Tensor | None, torch.dtype]:
+    """Weights, scales, and the model's dtype."""
+    dtype = torch.float32 if "float32" in kind else torch.bfloat16
+    weight = numbers(num_out, width, seed=num_out).to(dtype)
+    return (*quantise(weight), dtype) if "int8" in kind else (weight, None, dtype)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 15, 16, 17, 32, 33, 70])
+@pytest.mark.parametrize(
+    ("num_out", "width"), [(1, 1), (7, 33), (16, 32), (64, 63), (83, 100), (200, 608)]
+)
+@torch.inference_mode()
+def test_products_equal_those_in_float64(
+    kind: str, rows: int, num_out: int, width: int, loaded: ctypes.CDLL
+) -> None:
+    weight, scale, dtype = layer(kind, num_out, width)
+    exact = weight.double() if scale is None else weight.double() * scale[:, None].double()
+    for x in (numbers(rows, width), numbers(rows, width).bfloat16()):
+        for bias in (None, numbers(num_out, seed=9).to(dtype)):
+            out = torch.full((rows, num_out), torch.nan)
+            y = matmul.linear(
+                x, weight, bias, scale, dtype=dtype, threads=2, loaded=loaded, out=out
+            )
+            shift = torch.zeros(num_out).double() if bias is None else bias.double()
+            taken = x.to(dtype).double()
+            size = F.linear(taken.abs(), exact.abs(), shift.abs())
+            assert ((y - F.linear(taken, exact, shift)).abs() <= 2e-6 * size).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("num_out", "width"), [(7, 33), (83, 100), (200, 608), (48, 1100)])
+@torch.inference_mode()
+def test_a_row_has_the_same_bits_alone_and_in_any_batch(
+    kind: str, num_out: int, width: int, loaded: ctypes.CDLL
+) -> None:
+    weight, scale, dtype = layer(kind, num_out, width)
+    bias = numbers(num_out, seed=9).to(dtype)
+    x = numbers(600, width, seed=3)
+
+    def run(start: int, stop: int, threads: int = 1) -> Tensor:
+        arguments = (x[start:stop], weight, bias, scale)
+        return matmul.linear(*arguments, dtype=dtype, threads=threads, loaded=loaded)
+
+    whole = run(0, 600, threads=3)
+    pieces = [(0, 1), (1, 3), (3, 8), (8, 24), (24, 41), (41, 80), (80, 210), (210, 600)]
+    assert torch.equal(torch.cat([run(*piece) for piece in pieces]), whole)
+    # Fewer outputs, too: the matrix may be a part of a larger one.
+    few = matmul.linear(
+        x[:5],
+        weight[:5].contiguous(),
+        bias[:5].contiguous(),
+        None if scale is None else scale[:5].contiguous(),
+        dtype=dtype,
+        loaded=loaded,
+    )
+    assert torch.equal(few, whole[:5, :5])
+
+
+@torch.inference_mode()
+def test_numbers_that_are_none_stay_in_their_row(loaded: ctypes.CDLL) -> None:
+    x, weight = numbers(20, 70), numbers(30, 70).bfloat16()
+    x[3, 69], x[7, 0] = torch.nan, torch.inf
+    weight[29, 69] = torch.nan
+    y = matmul.linear(x, weight, dtype=torch.bfloat16, loaded=loaded)
+    bad = torch.zeros(20, 30, dtype=torch.bool)
+    bad[3], bad[7], bad[:, 29] = True, True, True
+    assert torch.equal(y.isfinite(), ~bad)
+
+
+def test_the_kernels_can_be_told_to_leave_the_matrix_unit_out() -> None:
+    names = {
+        name: build(name).matmul_start(allowed).decode() for name, (_, allowed) in BUILDS.items()
+    }
+    assert names["best"] in ("amx", "avx512_bf16", "avx512", "generic")
+    assert "amx" not in (names["vectors"], names["without bfloat16"])
+    assert names["x86-64-v3"] == names["x86-64"] == "generic"
