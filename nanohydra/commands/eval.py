@@ -197,7 +197,7 @@ def documents(sources: Mapping[str, SourceConfig]) -> Iterator[str]:
 
 def print_summary(report: Mapping[str, Any], out: Path) -> None:
     """The headline numbers with their intervals and verdicts, and where the report is."""
-    from nanohydra.eval.page import outward, percent
+    from nanohydra.core.units import outward, percent
     from nanohydra.eval.report import HEADLINE
 
     details = report["details"]

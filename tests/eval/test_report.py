@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nanohydra.core.types import Message, ToolCall
+from nanohydra.core.units import amount, duration, flatten, outward, percent, size
 from nanohydra.eval import (
     Interval,
     Likelihood,
@@ -24,7 +25,6 @@ from nanohydra.eval import (
 )
 from nanohydra.eval.curves import trace_curves
 from nanohydra.eval.likelihood import ScoringProtocol
-from nanohydra.eval.page import amount, duration, flatten, outward, percent, size
 from nanohydra.eval.report import HEADLINE, judge
 from nanohydra.eval.runner import KindCount
 
