@@ -92,6 +92,11 @@ class NativeRunner:
         self._run(batch, None, out)
         return out
 
+    def forget(self) -> None:
+        """Drop what was kept of the adapters of earlier calls."""
+        self.adapters.choose(())
+        self._step.num_adapters = 0
+
     def _run(self, batch: FlatBatch, wanted: Ints | None, out: Tensor) -> None:
         num_tokens = batch.num_tokens
         assert 0 < num_tokens <= self.max_tokens, "more tokens than the runner was made for"
@@ -184,6 +189,7 @@ class AdapterTable:
             number_of.setdefault(adapter, len(number_of) - 1)
         present = [adapter for adapter in number_of if adapter is not None]
         self.num_adapters = len(present)
+        self._arrays = ()
         if not present:
             return
         laid = [self._lay(adapter) for adapter in present]

@@ -18,6 +18,7 @@
 #include "step_adapters.h"
 #include "step_attention.h"
 #include "step_rows.h"
+#include "step_tiles.h"
 
 #define SPINS 1000 /* about 50 us */
 #define YIELDS 20
@@ -96,11 +97,25 @@ static void product(const Program *p, const Op *op, const Step *step, Team *team
     expand(p, op, step, thread, team->threads);
 }
 
+static int has_tiles = 0;
+
+/* Once in a process: whether the system has granted the matrix unit. */
+void step_start(int granted) { has_tiles = granted; }
+
 static void attend(const Program *p, const Op *op, const Step *step, Team *team) {
-    Scratch scratch;
     Task task;
-    while (find_task(op, step, team->threads, atomic_fetch_add(&team->next, 1), &task))
-        attend_task(p, op, step, &task, &scratch);
+#define NEXT(rows) find_task(op, step, team->threads, rows, atomic_fetch_add(&team->next, 1), &task)
+#ifdef HAS_TILES
+    if (has_tiles && p->model == MATMUL_BF16) {
+        _Alignas(64) Tiles tiles;
+        open_tiles();
+        while (NEXT(16 * MOST_BLOCKS)) attend_tiles(p, op, step, &task, &tiles);
+        _tile_release();
+        return;
+    }
+#endif
+    Scratch scratch;
+    while (NEXT(ROWS)) attend_task(p, op, step, &task, &scratch);
 }
 
 /* One thread's part of one operation; a serial one is done by one thread as if it were all. */

@@ -111,7 +111,8 @@ def prepare(loaded: ctypes.CDLL, *, matrix_unit: bool = True) -> ctypes.CDLL:
     sizes = (c_int64 * 3)()
     loaded.step_sizes(sizes)
     assert list(sizes) == [ctypes.sizeof(kind) for kind in (Op, Program, Step)]
-    loaded.matmul_start(int(matrix_unit))
+    loaded.step_start.argtypes = (c_int,)
+    loaded.step_start(int(loaded.matmul_start(int(matrix_unit)) == b"amx"))
     return loaded
 
 

@@ -2,6 +2,8 @@
  * (arXiv 2205.14135) over tiles of 16 keys that begin at multiples of 16. A tile in which a query
  * sees nothing is left out, so what is added for a query depends on its own place alone.
  */
+#ifndef NANOHYDRA_STEP_ATTENTION_H
+#define NANOHYDRA_STEP_ATTENTION_H
 #include "step.h"
 
 #define ROWS 32 /* queries in one task, over heads of one group and neighbouring tokens */
@@ -19,17 +21,19 @@ typedef struct {
     float top[ROWS];
 } Scratch;
 
-/* How many heads and how many tokens a task has at most. */
-static int64_t heads_of_task(const Op *op, const Step *step, int threads) {
-    int64_t fold = op->heads / op->groups, most = fold < ROWS ? fold : ROWS;
+/* Heads that a task has at most. */
+static int64_t heads_of_task(const Op *op, const Step *step, int threads, int64_t rows) {
+    int64_t fold = op->heads / op->groups, most = fold < rows ? fold : rows;
     int few = step->num_sequences * op->groups < threads && step->num_tokens < 8;
     return few && most > 1 ? (most + 1) / 2 : most;
 }
 
-/* The task of a number that counts over sequences, groups, heads and tokens; 0: there is none. */
-static int find_task(const Op *op, const Step *step, int threads, int64_t number, Task *task) {
-    int64_t fold = op->heads / op->groups, heads = heads_of_task(op, step, threads);
-    int64_t parts = (fold + heads - 1) / heads, tokens = ROWS / heads;
+/* The task of a number that counts over sequences, groups, heads and tokens; 0: there is none.
+ * rows: queries that a task has at most. */
+static int find_task(const Op *op, const Step *step, int threads, int64_t rows, int64_t number,
+                     Task *task) {
+    int64_t fold = op->heads / op->groups, heads = heads_of_task(op, step, threads, rows);
+    int64_t parts = (fold + heads - 1) / heads, tokens = rows / heads;
     for (int64_t s = 0; s < step->num_sequences; s++) {
         int64_t length = step->starts[s + 1] - step->starts[s];
         int64_t blocks = (length + tokens - 1) / tokens, all_of = blocks * parts * op->groups;
@@ -163,3 +167,4 @@ static void attend_task(const Program *p, const Op *op, const Step *step, const 
             for (int64_t j = 0; j < size; j++) y[j] = scratch->sum[row][j] / total;
         }
 }
+#endif
