@@ -133,7 +133,8 @@ def measure_decoding(
     model: Decoder, adapters: Sequence[AdapterWeights], rows: int, steps: int
 ) -> dict[str, dict[str, float]]:
     """Seconds of a step in which every row gets a token, by what the rows have."""
-    config = EngineConfig(max_rows=rows, max_length=PROMPT + steps + WARM_UP + 1, prefix_rows=0)
+    length = PROMPT + steps + WARM_UP + 1
+    config = EngineConfig(max_rows=rows, max_length=length, prefix_caching=False)
     kinds: dict[str, list[int | None]] = {
         "no adapter loaded": [],
         "loaded, none used": [None],
@@ -151,15 +152,13 @@ def measure_decoding(
             place = pattern[row % len(pattern)] if pattern else None
             adapter = None if place is None else ids[place % len(ids)]
             engine.add(request(model, steps + WARM_UP + 1, adapter))
-        while any(not sequence.new_ids for sequence in engine.scheduler.rows) or (
-            engine.num_active < rows
-        ):
+        while len(engine.scheduler.rows) < rows:
             engine.step()
     times: dict[str, list[float]] = {name: [] for name in engines}
     remaining = min(
-        sequence.max_new - len(sequence.new_ids)
+        sequence.max_ids - len(sequence.ids)
         for engine in engines.values()
-        for sequence in engine.scheduler.rows
+        for sequence in engine.scheduler.rows.sequences
     )
     for step in range(remaining):
         for name, engine in engines.items():

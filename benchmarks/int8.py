@@ -37,7 +37,7 @@ PROMPT = tuple(range(100, 116))
 def compare_speed(folder: Path, num_tokens: int, rounds: int) -> dict[str, Any]:
     """Tokens per second while decoding one row, and while reading 128 and 512 tokens."""
     models = {kind: load_model(folder, weights=kind) for kind in KINDS}
-    config = EngineConfig(max_rows=1, max_length=512, prefix_rows=0)
+    config = EngineConfig(max_rows=1, max_length=512, prefix_caching=False)
     engines = {kind: Engine(model, config) for kind, model in models.items()}
     best = dict.fromkeys(KINDS, math.inf)
     reading = {(kind, length): math.inf for length in (128, 512) for kind in KINDS}

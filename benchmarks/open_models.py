@@ -184,9 +184,8 @@ def best_seconds(call: Callable[[int], object], num_tokens: int, best: float) ->
 
 def compare_decoding(folder: Path, num_tokens: int, rounds: int) -> dict[str, Any]:
     """Tokens per second of both in bfloat16, in turn."""
-    engine = Engine(
-        load(folder, HERE, torch.bfloat16), EngineConfig(max_rows=1, max_length=512, prefix_rows=0)
-    )
+    config = EngineConfig(max_rows=1, max_length=512, prefix_caching=False)
+    engine = Engine(load(folder, HERE, torch.bfloat16), config)
     theirs = load(folder, THERE, torch.bfloat16)
     prompt = tuple(range(100, 100 + PROMPT))
     calls: dict[str, Callable[[int], list[int]]] = {

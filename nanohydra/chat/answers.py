@@ -83,7 +83,7 @@ def _engine(loaded: Loaded, batch: int, max_length: int) -> Engine:
     config = EngineConfig(
         max_rows=batch,
         max_length=max_length,
-        prefix_rows=0,
+        prefix_caching=False,
         num_ids=loaded.tokenizer.vocab_size,
     )
     return Engine(loaded.model, config)

@@ -1,33 +1,37 @@
-"""The engine: token ids in, token ids out, several requests at once on one decoding state.
+"""The engine: token ids in, token ids out, many sequences at once on one paged decoding state.
 
-Never sees text. Not safe for threads, but for its adapters; see thread.py. Every step reads some
-prompt tokens, bounded so that running requests are not held up for long, and then decodes one
-token for every running request in a single forward call, each with the adapter that it named.
+Never sees text. Not safe for threads, but for its adapters; see thread.py. Every step is one
+forward call over the next token of all running sequences and the next pieces of prompts, bounded
+so that running ones are not held up for long, each with the adapter that its request named.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
-from nanohydra.adapters.batch import RowAdapters, RowPlan
 from nanohydra.adapters.weights import AdapterWeights
 from nanohydra.core.errors import UserError
+from nanohydra.core.tokens import TokenTable
 from nanohydra.core.types import FinishReason
-from nanohydra.engine.config import DEFAULT_MAX_LENGTH, EngineConfig
-from nanohydra.engine.prefixes import PrefixCache
+from nanohydra.engine.blocks import BlockCounts, BlockPool
+from nanohydra.engine.config import EngineConfig
+from nanohydra.engine.forward import Forward, Sample
+from nanohydra.engine.memory import choose_num_blocks, longest_context
 from nanohydra.engine.request import Event, Request
 from nanohydra.engine.residents import Residents
-from nanohydra.engine.sampler import SamplingPlan, sample
-from nanohydra.engine.scheduler import Scheduler, Sequence
-from nanohydra.engine.threads import Threads
+from nanohydra.engine.rows import Part
+from nanohydra.engine.runner import make_runner
+from nanohydra.engine.sampler import Sampled, Sampler, Tops
+from nanohydra.engine.scheduler import Plan, Scheduler
+from nanohydra.engine.sequence import Sequence
 from nanohydra.model import Decoder
 
 logger = logging.getLogger(__name__)
@@ -36,49 +40,74 @@ logger = logging.getLogger(__name__)
 class Engine:
     """Runs requests on a model. `add` them, then `step` while `has_work`.
 
-    Puts the model into eval mode. Raises UserError for a context longer than the model's.
+    vocabulary: what grammars need to know of the tokens; without it they are refused.
+    Puts the model into eval mode. Raises UserError for a context longer than the model's, or for
+    which there is no memory.
     """
 
-    def __init__(self, model: Decoder, config: EngineConfig | None = None) -> None:
-        config = config or EngineConfig()
-        limit = model.config.max_seq_len
-        if config.max_length > limit:
-            raise UserError(
-                f"engine.max_length is {config.max_length}, but the model was made for at most "
-                f"{limit} tokens; give at most that, or 0"
-            )
+    def __init__(
+        self,
+        model: Decoder,
+        config: EngineConfig | None = None,
+        *,
+        vocabulary: TokenTable | None = None,
+    ) -> None:
+        self.config = config = config or EngineConfig()
         self.model = model.eval()
-        self.config = config
+        wanted = longest_context(config, model.config.max_seq_len)
+        size = config.block_size
+        block = model.init_pages(1, size, device=torch.device("meta")).bytes_per_block
+        num_blocks = choose_num_blocks(config, wanted, block, model.device)
         self.max_rows = config.max_rows
-        self.max_length = config.max_length or min(limit, DEFAULT_MAX_LENGTH)
-        self.scheduler = Scheduler(config.max_rows)
-        self.threads = Threads(model)
-        self.state = model.init_state(config.max_rows + config.prefix_rows, self.max_length)
-        self.prefixes = PrefixCache(self.state, config.max_rows, config.prefix_rows)
+        self.max_length = min(wanted, (num_blocks - 1) * size)
+        self.state = model.init_pages(num_blocks, size)
+        self.pool = BlockPool(num_blocks)
+        self.scheduler = Scheduler(config, self.pool, -(-self.max_length // size))
+        self.sampler = Sampler(model.config.vocab_size, config.num_ids, model.device, vocabulary)
         self.adapters = Residents(model, config.max_adapters)
-        self.row_adapters = RowAdapters(model, config.max_rows)
+        max_tokens = config.prefill_tokens + config.max_rows
+        self.runner = make_runner(config, model, self.state, max_tokens)
+        self.forward = Forward(model, self.runner, self.sampler)
         self.num_steps = 0
         self.num_prompt_tokens = 0
-        self.num_cached_tokens = 0
         self.num_generated_tokens = 0
         self.finished: Counter[str] = Counter(stop=0, length=0, abort=0, error=0)
-        self._plan: SamplingPlan | None = None
-        self._row_plan = RowPlan()
-        self._last_ids_B1: Tensor | None = None
+        self._numbers = itertools.count()
+        self._deadlines: list[tuple[float, int, str]] = []
 
     @property
     def num_active(self) -> int:
-        """Requests that hold a row."""
-        return len(self.scheduler.rows)
+        """Sequences that hold a row."""
+        return self.scheduler.num_active
 
     @property
     def num_waiting(self) -> int:
-        """Requests that wait for a row."""
+        """Sequences that wait for a row, or for their blocks."""
         return len(self.scheduler.waiting)
+
+    @property
+    def num_waiting_tokens(self) -> int:
+        """Tokens that those will have to read."""
+        return self.scheduler.num_waiting_tokens
+
+    @property
+    def num_cached_tokens(self) -> int:
+        """Tokens of prompts that were found in known blocks instead of read."""
+        return self.scheduler.num_hits
+
+    @property
+    def num_preemptions(self) -> int:
+        """How often a sequence had to give its blocks back."""
+        return self.scheduler.num_preemptions
+
+    @property
+    def kv_blocks(self) -> BlockCounts:
+        """Blocks that are free, cached and active."""
+        return self.pool.counts
 
     def has_work(self) -> bool:
         """Whether a step would do anything."""
-        return bool(self.num_active or self.num_waiting)
+        return self.scheduler.has_work()
 
     def check(self, request: Request, *, held: bool = False) -> None:
         """Raise UserError if the request can not run here. Safe to call from any thread.
@@ -97,6 +126,7 @@ class Engine:
             )
         if min(request.prompt_ids) < 0 or max(request.prompt_ids) >= vocab:
             raise UserError(f"the prompt has token ids outside the vocabulary of {vocab}")
+        self.sampler.check(request.params)
 
     def add(self, request: Request, *, held: bool = False) -> None:
         """Queue a request and pin its adapter until it has ended; `held` as in `check`.
@@ -104,20 +134,37 @@ class Engine:
         Raises UserError if it can not run or its id is under way.
         """
         self.check(request, held=held)
-        if self.scheduler.find(request.id) is not None:
+        if self.scheduler.find(request.id):
             raise UserError(f"a request with id {request.id!r} is already under way")
+        state = self.sampler.start(request.params, request.prompt_ids)
         pinned = None
         if request.adapter is not None:
             pinned = self.adapters.pin(request.adapter, held=held)
-        self.scheduler.add(Sequence.start(request, self.max_length, pinned))
+        number = next(self._numbers)
+        if request.deadline is not None:
+            heapq.heappush(self._deadlines, (request.deadline, number, request.id))
+        rank = self.scheduler.rank(request, time.perf_counter(), number)
+        params = request.params
+        self.scheduler.add(
+            Sequence(
+                request=request,
+                index=0,
+                rank=rank,
+                max_ids=min(len(request.prompt_ids) + params.max_tokens, self.max_length),
+                stop_ids=frozenset(() if params.ignore_eos else params.stop_ids),
+                state=state,
+                adapter=pinned,
+                ids=list(request.prompt_ids),
+                forked=request.n == 1,
+            )
+        )
 
     def abort(self, request_id: str) -> bool:
         """End a request at once, without an event; False if it is not under way."""
-        sequence = self.scheduler.find(request_id)
-        if sequence is None:
-            return False
-        self._remove(sequence, "abort")
-        return True
+        sequences = self.scheduler.find(request_id)
+        for sequence in sequences:
+            self._remove(sequence, "abort")
+        return bool(sequences)
 
     @property
     def base(self) -> str:
@@ -146,162 +193,200 @@ class Engine:
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
-        """Read prompts within the budget, then decode one token per running request.
+        """One more token per running sequence, and prompts read within the budget.
 
-        Returns the new tokens in order. A failure of the model ends the requests of the call
-        that failed with reason "error"; the others go on.
+        Returns the new tokens. A failure of the model ends the requests of the call that failed
+        with reason "error", where possible the one at fault alone; the others go on.
         """
         self.num_steps += 1
         events: list[Event] = []
-        budget = self.config.prefill_tokens
-        while budget > 0 and (group := self._next_to_read(budget)):
-            length = min(budget, group[0].num_unread)
-            budget -= length * len(group)
-            self._attempt(group, events, partial(self._read, group, length), reading=True)
-        if running := self.scheduler.running:
-            self._attempt(running, events, partial(self._decode, running))
+        if self._deadlines and self._deadlines[0][0] <= time.perf_counter():
+            self._expire(events)
+        plan = self.scheduler.plan()
+        for source, target in plan.copies:
+            self.state.copy_block(source, target)
+        rows = self.scheduler.rows
+        if plan.pieces:
+            self._attempt(self._parts(plan), events)
+        elif len(rows):
+            try:
+                sampled = self.forward.decode(rows)
+            except Exception:
+                self._attempt_each(self._parts(plan), events)
+            else:
+                self._decoded(sampled, events)
         return events
 
-    def _next_to_read(self, budget: int) -> list[Sequence]:
-        """The prompts to read now, without what is remembered of them."""
-        for sequence in self.scheduler.next_in_line:
-            sequence.match = self.prefixes.find(
-                sequence.request.adapter, sequence.request.prompt_ids
-            )
-            sequence.num_read = sequence.match.length if sequence.match else 0
-        group = self.scheduler.next_to_read(budget)
-        for row, sequence in enumerate(group, self.scheduler.num_running):
-            if sequence.match is not None:
-                self.prefixes.take(sequence.match, row)
-                self.num_cached_tokens += sequence.match.length
-                sequence.match = None
-        return group
-
-    def _attempt(
-        self,
-        group: list[Sequence],
-        events: list[Event],
-        work: Callable[[], list[Event]],
-        *,
-        reading: bool = False,
-    ) -> None:
-        """Add the events of the work; if it fails, end the group and leave the rest alone.
-
-        Prompts that were read together are read again one by one, to find the one at fault.
-        """
-        first = self.scheduler.num_running
-        try:
-            events += work()
-        except Exception as error:  # whatever the model raises, other requests must go on
-            logger.exception("a forward call of %d request(s) failed", len(group))
-            if len(group) > 1 and reading:
-                self.scheduler.read_alone(group)
-                for row in range(first, first + len(group)):
-                    self.state.reset(row)
-                return
-            for sequence in group:
-                events.append(_failure(sequence, f"{type(error).__name__}: {error}"))
-                self._remove(sequence, "error")
-
-    def _read(self, group: list[Sequence], length: int) -> list[Event]:
-        """Read `length` prompt tokens of each; at the prompts' end, their first new tokens."""
-        first = self.scheduler.num_running
-        ids_BT = torch.tensor(
-            [s.request.prompt_ids[s.num_read : s.num_read + length] for s in group],
-            device=self.model.device,
-        )
-        rows_B = torch.arange(first, first + len(group))
-        with (
-            self.threads.of_call(ids_BT.numel()),
-            self.row_adapters.plan([s.adapter for s in group]),
-        ):
-            x_BTD = self.model.hidden(ids_BT, state=self.state, rows=rows_B)
-        for sequence in group:
-            sequence.num_read += length
-        self.num_prompt_tokens += ids_BT.numel()
-        if group[0].num_unread:
-            return []
-        self.scheduler.start_running()
-        self._plan = None
-        # Only the last place is unembedded: all places of a long prompt would not fit in memory.
-        logits_BV = self._known(self.model.unembed(x_BTD[:, -1]))
-        return self._emit(group, *sample(logits_BV, self._make_plan(group)))
-
-    def _decode(self, running: list[Sequence]) -> list[Event]:
-        """One more token for each row."""
-        if self._plan is None or self._last_ids_B1 is None:
-            self._plan = self._make_plan(running)
-            self._row_plan = self.row_adapters.plan([s.adapter for s in running], lasting=True)
-            self._last_ids_B1 = torch.tensor(
-                [[s.new_ids[-1]] for s in running], device=self.model.device
-            )
-        with self.threads.of_call(len(running)):
-            with self._row_plan:
-                x_B1D = self.model.hidden(self._last_ids_B1, state=self.state)
-            logits_BV = self._known(self.model.unembed(x_B1D[:, 0]))
-            tokens_B, logprobs_B = sample(logits_BV, self._plan)
-        self._last_ids_B1 = tokens_B.unsqueeze(1)
-        return self._emit(running, tokens_B, logprobs_B)
-
-    def _known(self, logits_BV: Tensor) -> Tensor:
-        """Without the ids that only pad the model's vocabulary."""
-        return logits_BV[:, : self.config.num_ids] if self.config.num_ids else logits_BV
-
-    def _make_plan(self, group: list[Sequence]) -> SamplingPlan:
-        return SamplingPlan.build(
-            [s.request.params for s in group], [s.stream for s in group], self.model.device
-        )
-
-    def _emit(self, group: list[Sequence], tokens_B: Tensor, logprobs_B: Tensor) -> list[Event]:
-        """Turn tokens into events, and free the rows of the requests that end with them."""
+    def _decoded(self, sampled: Sampled, events: list[Event]) -> None:
+        """Every row has got one token."""
+        rows = self.scheduler.rows
+        tokens, logprobs = sampled.tokens.tolist(), sampled.logprobs.tolist()
+        sequences = rows.sequences.copy()
+        rows.advance(tokens)
         now = time.perf_counter()
-        events = []
-        ended: list[tuple[Sequence, FinishReason]] = []
-        for sequence, token, logprob in zip(
-            group, tokens_B.tolist(), logprobs_B.tolist(), strict=True
+        for sequence, token, logprob, tops in zip(
+            sequences, tokens, logprobs, sampled.top_logprobs, strict=True
         ):
-            if not math.isfinite(logprob):
-                events.append(_failure(sequence, "the model's output is not a number"))
-                ended.append((sequence, "error"))
-                continue
-            sequence.new_ids.append(token)
-            reason: FinishReason | None = None
-            if token in sequence.stop_ids:
-                reason = "stop"
-            elif len(sequence.new_ids) >= sequence.max_new:
-                reason = "length"
-            if reason is not None:
-                ended.append((sequence, reason))
-            events.append(
-                Event(
-                    request_id=sequence.request.id,
-                    token_id=token,
-                    finish_reason=reason,
-                    logprob=logprob,
-                    time=now,
+            self._keep(sequence, token, logprob, tops, now, events)
+
+    def _parts(self, plan: Plan) -> list[Part]:
+        """What every sequence brings into a step."""
+        parts = [Part(sequence, sequence.ids[-1:], 1) for sequence in self.scheduler.rows.sequences]
+        for piece in plan.pieces:
+            sequence, start = piece.sequence, piece.sequence.num_read
+            ids = sequence.ids[start : start + piece.length]
+            parts.append(Part(sequence, ids, int(piece.length == sequence.num_unread)))
+        return parts
+
+    def _attempt(self, parts: list[Part], events: list[Event]) -> None:
+        """Run parts together; if that fails, each alone, to find the one at fault."""
+        try:
+            results = self.forward.run(parts, self.scheduler.rows)
+        except Exception:
+            self._attempt_each(parts, events)
+        else:
+            self._finish(parts, results, events)
+
+    def _attempt_each(self, parts: list[Part], events: list[Event]) -> None:
+        """Run each part alone, and end those that fail. To be called in an except clause."""
+        logger.exception("a forward call of %d sequence(s) failed", len(parts))
+        for part in parts:
+            try:
+                results = self.forward.run([part], self.scheduler.rows)
+            except Exception as error:  # whatever the model raises, other requests must go on
+                if len(parts) > 1:
+                    logger.exception("a forward call of one sequence failed")
+                self._end(part.sequence, "error", f"{type(error).__name__}: {error}", events)
+            else:
+                self._finish([part], results, events)
+
+    def _finish(self, parts: list[Part], drawn: list[list[Sample]], events: list[Event]) -> None:
+        """Take in what a call has computed."""
+        now = time.perf_counter()
+        for part, samples in zip(parts, drawn, strict=True):
+            sequence = part.sequence
+            if sequence.row >= 0:
+                self._keep(
+                    sequence,
+                    samples[0].token,
+                    samples[0].logprob,
+                    samples[0].top_logprobs,
+                    now,
+                    events,
                 )
+                continue
+            self._count(sequence, len(part.ids))
+            self.scheduler.publish(sequence)
+            if samples:
+                children = [] if sequence.forked else self._fork(sequence, samples)
+                for begun, sample in zip([sequence, *children], samples, strict=False):
+                    self._start(begun, sample, now, events)
+        self.scheduler.rows.refresh()
+
+    def _count(self, sequence: Sequence, length: int) -> None:
+        """More of a sequence was read; tokens that were read before do not count again."""
+        sequence.num_read += length
+        new = min(sequence.num_read, sequence.num_prompt) - sequence.num_counted
+        if new > 0:
+            self.num_prompt_tokens += new
+            sequence.num_counted += new
+
+    def _start(self, sequence: Sequence, sample: Sample, now: float, events: list[Event]) -> None:
+        """A sequence has been read to its end: from now on it decodes."""
+        if not self._keep(sequence, sample.token, sample.logprob, sample.top_logprobs, now, events):
+            self.scheduler.start(sequence)
+
+    def _fork(self, parent: Sequence, samples: list[Sample]) -> list[Sequence]:
+        """The other continuations of a prompt that has been read; those that begin at once."""
+        parent.forked = True
+        begun = []
+        for index, sample in enumerate(samples[1:], 1):
+            child = replace(
+                parent,
+                index=index,
+                rank=(*parent.rank[:2], index),
+                state=sample.state,
+                ids=list(parent.request.prompt_ids),
+                num_read=0,
+                blocks=[],
+                keys=parent.keys.copy(),
+                num_published=0,
+                num_counted=parent.num_prompt,
             )
-        self.num_generated_tokens += len(events)
-        for sequence, reason in ended:
+            if self.scheduler.fork(parent, child):
+                begun.append(child)
+        return begun
+
+    def _keep(
+        self,
+        sequence: Sequence,
+        token: int,
+        logprob: float,
+        tops: Tops,
+        now: float,
+        events: list[Event],
+    ) -> bool:
+        """Give a sequence its next token; True if it has ended with it."""
+        if not math.isfinite(logprob):
+            problem = sequence.state.problem
+            if problem is None:
+                # What these blocks hold must not reach others, not even through a mask.
+                self.state.clear(self.pool.discard(sequence.blocks))
+                problem = "the model's output is not a number"
+            self._end(sequence, "error", problem, events)
+            return True
+        try:
+            self.sampler.accept(sequence.state, token)
+        except Exception as error:
+            logger.exception("the sampler failed")
+            self._end(sequence, "error", f"{type(error).__name__}: {error}", events)
+            return True
+        sequence.ids.append(token)
+        self.num_generated_tokens += 1
+        reason: FinishReason | None = None
+        if token in sequence.stop_ids or sequence.state.ended:
+            reason = "stop"
+        elif len(sequence.ids) >= sequence.max_ids:
+            reason = "length"
+        events.append(
+            Event(
+                request_id=sequence.request.id,
+                token_id=token,
+                finish_reason=reason,
+                logprob=logprob,
+                time=now,
+                index=sequence.index,
+                top_logprobs=tops,
+            )
+        )
+        if reason is not None:
             self._remove(sequence, reason)
-        return events
+        return reason is not None
+
+    def _expire(self, events: list[Event]) -> None:
+        """End the requests whose deadline has passed."""
+        now = time.perf_counter()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, number, request_id = heapq.heappop(self._deadlines)
+            for sequence in self.scheduler.find(request_id):
+                if sequence.rank[1] == number:  # and not a later request of the same id
+                    self._end(sequence, "abort", "the deadline has passed", events)
+
+    def _end(
+        self, sequence: Sequence, reason: FinishReason, problem: str, events: list[Event]
+    ) -> None:
+        """End a sequence without a token, and the continuations that it stands for."""
+        request = sequence.request
+        indices = (sequence.index,) if sequence.forked else range(request.n)
+        for index in indices:
+            events.append(
+                Event(request_id=request.id, finish_reason=reason, error=problem, index=index)
+            )
+        self._remove(sequence, reason)
 
     def _remove(self, sequence: Sequence, reason: FinishReason) -> None:
-        """Free a sequence's row, remember what it held, and count why."""
-        if reason != "error" and sequence in self.scheduler.rows:
-            row = self.scheduler.rows.index(sequence)
-            self.prefixes.keep(row, sequence.request.adapter, sequence.held_ids)
-        removal = self.scheduler.remove(sequence)
-        if sequence.request.adapter is not None:
-            self.adapters.release(sequence.request.adapter)
-        if removal is not None:
-            for source, target in removal.copies:
-                self.state.fork(source, target)
-            self.state.reset(removal.emptied)
-            # A plan keeps its adapters' tensors alive.
-            self._plan, self._row_plan = None, RowPlan()
+        """Free a sequence's row and blocks, and count why."""
         self.finished[reason] += 1
-
-
-def _failure(sequence: Sequence, problem: str) -> Event:
-    return Event(request_id=sequence.request.id, finish_reason="error", error=problem)
+        if self.scheduler.remove(sequence) and sequence.request.adapter is not None:
+            self.adapters.release(sequence.request.adapter)
+            self.runner.forget()

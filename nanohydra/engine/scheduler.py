@@ -1,159 +1,241 @@
-"""Who runs: first come, first served into a fixed number of rows; which prompt is read next.
+"""What runs next: who decodes, whose prompt is read, who waits, who has to give its blocks back.
 
-Knows nothing of tensors or models. The sequences that decode always hold the rows 0..n-1, so that
-one forward call takes them as views; those whose prompts are still being read hold the next rows.
+Every sequence that has begun holds a row (there are `max_rows`) and blocks for all of its tokens.
+Sequences are ordered by rank, which never changes: by when they came, a unit of priority counting
+as `priority_seconds` of waiting, so that lower priorities go first and nobody waits for ever.
+When blocks run out, the last of those that have begun gives its own back and reads its tokens
+again later (preemption by recompute). Knows nothing of tensors and models.
 """
 
 from __future__ import annotations
 
-import random
-from collections import deque
+from bisect import insort
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TYPE_CHECKING
 
+from nanohydra.engine.blocks import BlockPool
+from nanohydra.engine.config import EngineConfig
 from nanohydra.engine.request import Request
-from nanohydra.engine.sampler import random_stream
-
-if TYPE_CHECKING:
-    from nanohydra.adapters.batch import ReadyAdapter
-    from nanohydra.engine.prefixes import Match
+from nanohydra.engine.rows import Rows
+from nanohydra.engine.sequence import Rank, Sequence
 
 
-@dataclass(eq=False, slots=True)
-class Sequence:
-    """One request under way: how much of its prompt was read, and what was generated.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The next `length` unread tokens of a sequence."""
 
-    adapter: pinned until the request ends. match: where the start of the prompt is remembered.
-    alone: its prompt is not read together with others, because that has failed once.
+    sequence: Sequence
+    length: int
+
+
+@dataclass(slots=True)
+class Plan:
+    """A step: all rows get a token, and `pieces` are read.
+
+    copies: blocks to copy before, from one to another, in this order.
     """
 
-    request: Request
-    max_new: int
-    stop_ids: frozenset[int]
-    stream: random.Random
-    adapter: ReadyAdapter | None = None
-    num_read: int = 0
-    new_ids: list[int] = field(default_factory=list)
-    match: Match | None = None
-    alone: bool = False
-
-    @classmethod
-    def start(
-        cls, request: Request, max_length: int, adapter: ReadyAdapter | None = None
-    ) -> Sequence:
-        """A sequence that stops at the request's own limit or at the end of the context."""
-        params = request.params
-        return cls(
-            request=request,
-            max_new=min(params.max_tokens, max_length - len(request.prompt_ids)),
-            stop_ids=frozenset(params.stop_ids),
-            stream=random_stream(params.seed),
-            adapter=adapter,
-        )
-
-    @property
-    def held_ids(self) -> tuple[int, ...]:
-        """What its row of the state has taken in: the newest token comes with the next step."""
-        return (*self.request.prompt_ids[: self.num_read], *self.new_ids[:-1])
-
-    @property
-    def num_unread(self) -> int:
-        """Prompt tokens that the model has not seen yet."""
-        return len(self.request.prompt_ids) - self.num_read
+    pieces: list[Piece] = field(default_factory=list)
+    copies: list[tuple[int, int]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Removal:
-    """What a removal asks of the state: copy rows (source, target) in order, then empty one."""
-
-    copies: tuple[tuple[int, int], ...]
-    emptied: int
+def rank_of(sequence: Sequence) -> Rank:
+    """The order of sequences."""
+    return sequence.rank
 
 
 class Scheduler:
-    """The waiting line and the rows; the index in `rows` is the row of the state."""
+    """width: blocks of the longest sequence. pool: has blocks for at least one of that length."""
 
-    def __init__(self, max_rows: int) -> None:
-        self.max_rows = max_rows
-        self.waiting: deque[Sequence] = deque()
-        self.rows: list[Sequence] = []
-        self.num_running = 0
-        self._by_id: dict[str, Sequence] = {}
-
-    @property
-    def running(self) -> list[Sequence]:
-        """The sequences that decode, in the order of their rows."""
-        return self.rows[: self.num_running]
-
-    def find(self, request_id: str) -> Sequence | None:
-        """The sequence of a request that is under way."""
-        return self._by_id.get(request_id)
+    def __init__(self, config: EngineConfig, pool: BlockPool, width: int) -> None:
+        self.config = config
+        self.pool = pool
+        self.rows = Rows(config.max_rows, width, config.block_size)
+        self.reading: list[Sequence] = []  # by rank
+        self.waiting: list[Sequence] = []  # by rank
+        self.num_waiting_tokens = 0
+        self.num_preemptions = 0
+        self.num_queries = 0  # tokens that were looked up among the known blocks, and those found
+        self.num_hits = 0
+        self._by_id: dict[str, list[Sequence]] = {}
 
     @property
-    def next_in_line(self) -> list[Sequence]:
-        """Those that the free rows would take."""
-        return list(islice(self.waiting, self.max_rows - len(self.rows)))
+    def num_active(self) -> int:
+        """Sequences that hold a row."""
+        return len(self.rows) + len(self.reading)
+
+    @property
+    def active(self) -> list[Sequence]:
+        """Those that decode, and those whose prompts are being read."""
+        return [*self.rows.sequences, *self.reading]
+
+    def has_work(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._by_id)
+
+    def find(self, request_id: str) -> tuple[Sequence, ...]:
+        """The sequences of a request that is under way."""
+        return tuple(self._by_id.get(request_id, ()))
+
+    def rank(self, request: Request, arrival: float, number: int, index: int = 0) -> Rank:
+        """Where a request stands that came at this time, as the number-th."""
+        return (arrival + request.priority * self.config.priority_seconds, number, index)
 
     def add(self, sequence: Sequence) -> None:
-        """Put a sequence at the end of the waiting line."""
-        assert sequence.request.id not in self._by_id
-        self._by_id[sequence.request.id] = sequence
-        self.waiting.append(sequence)
+        """Let a sequence wait for its turn."""
+        self._by_id.setdefault(sequence.request.id, []).append(sequence)
+        self._wait(sequence)
 
-    def next_to_read(self, budget: int) -> list[Sequence]:
-        """The sequences whose prompts the next forward call reads; all hold rows, side by side.
+    def start(self, sequence: Sequence) -> None:
+        """All tokens of a sequence but the newest have been read: from now on it decodes."""
+        self.reading.remove(sequence)
+        self.rows.add(sequence)
 
-        One prompt that does not fit the budget is read alone, in pieces. Shorter ones are read
-        together as long as they stand next to each other in line and have the same length.
-        Empty if there is nothing to read or no row is free.
+    def fork(self, parent: Sequence, child: Sequence) -> bool:
+        """Let a sequence begin from all that another one has read, to `start` at once.
+
+        False: no row is free, and it waits for its turn.
         """
-        reading = self.rows[self.num_running :]
-        if reading:
-            assert len(reading) == 1, "only a single prompt is read in pieces"
-            return reading
-        length = self.waiting[0].num_unread if self.waiting else 0
-        while (
-            self.waiting
-            and len(self.rows) < self.max_rows
-            and self.waiting[0].num_unread == length
-            and (not reading or (len(reading) + 1) * length <= budget)
-            and not (reading and (reading[0].alone or self.waiting[0].alone))
-        ):
-            reading.append(self.waiting.popleft())
-            self.rows.append(reading[-1])
-        return reading
+        self._by_id[child.request.id].append(child)
+        if self.num_active >= self.config.max_rows:
+            self._wait(child)
+            return False
+        child.blocks = parent.blocks[: self._blocks_for(parent.held)]
+        child.keys, child.num_published = parent.keys.copy(), parent.num_published
+        child.num_read = parent.held
+        self.pool.share(child.blocks)
+        if child.num_read % self.config.block_size:
+            parent.shares_tail = child.shares_tail = True
+        self.reading.append(child)
+        return True
 
-    def read_alone(self, group: list[Sequence]) -> None:
-        """Send the prompts that were being read together back to the head of the line."""
-        del self.rows[self.num_running :]
-        for sequence in reversed(group):
-            sequence.alone, sequence.num_read = True, 0
-            self.waiting.appendleft(sequence)
-
-    def start_running(self) -> None:
-        """The prompts that were being read are read: their rows join those that decode."""
-        self.num_running = len(self.rows)
-
-    def remove(self, sequence: Sequence) -> Removal | None:
-        """Forget a sequence and close the hole that its row leaves; None if it held no row."""
-        del self._by_id[sequence.request.id]
-        if sequence not in self.rows:
+    def remove(self, sequence: Sequence) -> bool:
+        """Forget a sequence. True if it was the last of its request."""
+        self._release(sequence)
+        if sequence in self.waiting:
             self.waiting.remove(sequence)
-            return None
-        copies = []
-        hole = self.rows.index(sequence)
-        if hole < self.num_running:
-            self.num_running -= 1
-            if hole < self.num_running:
-                copies.append(self._move(self.num_running, hole))
-            hole = self.num_running
-        last = len(self.rows) - 1
-        if hole < last:
-            copies.append(self._move(last, hole))
-        self.rows.pop()
-        return Removal(copies=tuple(copies), emptied=last)
+            self.num_waiting_tokens -= len(sequence.ids)
+        same = self._by_id[sequence.request.id]
+        same.remove(sequence)
+        if not same:
+            del self._by_id[sequence.request.id]
+        return not same
 
-    def _move(self, source: int, target: int) -> tuple[int, int]:
-        self.rows[target] = self.rows[source]
-        return source, target
+    def plan(self) -> Plan:
+        """The next step. Makes room for a token of each row first, then reads prompts."""
+        plan = Plan()
+        before = self.num_preemptions
+        if len(self.rows) and self.rows.room <= 0:
+            for sequence in sorted(self.rows.in_need(), key=rank_of):
+                if sequence.row >= 0:  # it has not given way to one before
+                    self.make_room(sequence, 1, plan.copies)
+        budget = self.config.prefill_tokens
+        for sequence in self.reading:
+            if budget > 0:
+                plan.pieces.append(Piece(sequence, min(budget, sequence.num_unread)))
+                budget -= plan.pieces[-1].length
+        if self.num_preemptions > before:
+            return plan  # whoever came in now would be the next to go
+        while budget > 0 and self.waiting and self.num_active < self.config.max_rows:
+            sequence = self.waiting[0]
+            if not self._admit(sequence):
+                break
+            plan.pieces.append(Piece(sequence, min(budget, sequence.num_unread)))
+            budget -= plan.pieces[-1].length
+        return plan
+
+    def make_room(self, sequence: Sequence, count: int, copies: list[tuple[int, int]]) -> bool:
+        """Blocks of its own for the next tokens of a row; False if it lost its row over it."""
+        self.publish(sequence)
+        if sequence.shares_tail:
+            shared = sequence.blocks[-1]
+            if self.pool.is_shared(shared):
+                if not self._free_one(sequence):
+                    return False
+                if self.pool.is_shared(shared):  # who held it as well may have been preempted
+                    sequence.blocks[-1] = self.pool.take()
+                    self.pool.release([shared])
+                    copies.append((shared, sequence.blocks[-1]))
+            sequence.shares_tail = False
+        while len(sequence.blocks) < self._blocks_for(sequence.held + count):
+            if not self._free_one(sequence):
+                return False
+            sequence.blocks.append(self.pool.take())
+        self.rows.update(sequence)
+        return True
+
+    def try_room(self, sequence: Sequence, count: int) -> bool:
+        """Blocks for several next tokens of a row that has one for the first, if any are left."""
+        missing = self._blocks_for(sequence.held + count) - len(sequence.blocks)
+        if missing > self.pool.num_available:
+            return False
+        if missing > 0:
+            sequence.blocks += [self.pool.take() for _ in range(missing)]
+            self.rows.update(sequence)
+        return True
+
+    def publish(self, sequence: Sequence) -> None:
+        """Make the blocks that are full and computed known, so that others can begin from them."""
+        count = sequence.held // self.config.block_size
+        if count <= sequence.num_published or not self.config.prefix_caching:
+            return
+        keys = sequence.keys_up_to(count, self.config.block_size)
+        for place in range(sequence.num_published, count):
+            self.pool.publish(sequence.blocks[place], keys[place])
+        sequence.num_published = count
+
+    def _admit(self, sequence: Sequence) -> bool:
+        """Give the first in line a row and blocks for all its tokens, if there are enough."""
+        found: list[int] = []
+        total = self._blocks_for(len(sequence.ids))
+        if self.config.prefix_caching:
+            # At least one token is left to read: it is its logits that are asked for.
+            count = (len(sequence.ids) - 1) // self.config.block_size
+            found = self.pool.find(sequence.keys_up_to(count, self.config.block_size))
+        # Every row may need a block soon, which would send the last that came back again.
+        needed = total - len(found) + self.num_active
+        if needed > self.pool.num_available - self.pool.num_idle(found):
+            return False
+        self.pool.share(found)
+        sequence.blocks = found + [self.pool.take() for _ in range(total - len(found))]
+        sequence.num_published = len(found)
+        sequence.num_read = len(found) * self.config.block_size
+        if sequence.num_counted < 0:
+            self.num_queries += len(sequence.ids)
+            self.num_hits += sequence.num_read
+            sequence.num_counted = sequence.num_read
+        self.waiting.pop(0)
+        self.num_waiting_tokens -= len(sequence.ids)
+        insort(self.reading, sequence, key=rank_of)
+        return True
+
+    def _free_one(self, sequence: Sequence) -> bool:
+        """See to it that a block can be taken; False if the sequence itself had to give way."""
+        while not self.pool.num_available:
+            last = max(self.active, key=rank_of)
+            self._preempt(last)
+            if last is sequence:
+                return False
+        return True
+
+    def _preempt(self, sequence: Sequence) -> None:
+        self.num_preemptions += 1
+        self._release(sequence)
+        self._wait(sequence)
+
+    def _wait(self, sequence: Sequence) -> None:
+        insort(self.waiting, sequence, key=rank_of)
+        self.num_waiting_tokens += len(sequence.ids)
+
+    def _release(self, sequence: Sequence) -> None:
+        """Take its row and its blocks; what they contain can be found until they are needed."""
+        self.publish(sequence)
+        if sequence.row >= 0:
+            self.rows.remove(sequence)
+        elif sequence in self.reading:
+            self.reading.remove(sequence)
+        self.pool.release(sequence.blocks)
+        sequence.blocks, sequence.num_read, sequence.num_published = [], 0, 0
+        sequence.shares_tail = False
+
+    def _blocks_for(self, num_tokens: int) -> int:
+        return -(-num_tokens // self.config.block_size)

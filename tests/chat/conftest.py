@@ -20,31 +20,39 @@ MARKERS = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
 Script = Callable[[str], str]  # the prompt as text, markers included -> the whole answer
 
 
-class Lengths:
-    """Stands in for DecodingState.lengths: setting one cuts the row."""
+class ScriptedPages:
+    """Stands in for PagedState: the ids that every block has taken in."""
 
-    def __init__(self, rows: list[list[int]]) -> None:
-        self.rows = rows
+    bytes_per_block = 1
 
-    def __setitem__(self, row: int, length: int) -> None:
-        del self.rows[row][length:]
+    def __init__(self, num_blocks: int, block_size: int) -> None:
+        self.block_size = block_size
+        self.num_bytes = num_blocks
+        self.ids = torch.zeros(num_blocks, block_size, dtype=torch.int64)
+
+    def copy_block(self, source: int, target: int) -> None:
+        self.ids[target] = self.ids[source]
+
+    def view(self, table_BM: Any, lengths_B: Any, **bounds: int) -> ScriptedView:
+        return ScriptedView(self, table_BM, lengths_B)
 
 
-class ScriptedState:
-    """Stands in for DecodingState: what each row has read."""
+class ScriptedView:
+    """Stands in for PagedView: what each sequence of a call has read."""
 
-    num_bytes = 1
-    layers = ()
+    def __init__(self, pages: ScriptedPages, table_BM: Any, lengths_B: Any) -> None:
+        self.pages, self.table_BM, self.lengths_B = pages, table_BM, lengths_B
 
-    def __init__(self, num_rows: int) -> None:
-        self.rows: list[list[int]] = [[] for _ in range(num_rows)]
-        self.lengths = Lengths(self.rows)
-
-    def reset(self, row: int) -> None:
-        self.rows[row] = []
-
-    def fork(self, source: int, target: int) -> None:
-        self.rows[target] = list(self.rows[source])
+    def extend(self, ids_BT: Any) -> list[list[int]]:
+        """Take new ids in; all ids of each sequence."""
+        size, read = self.pages.block_size, []
+        for table_M, held, ids_T in zip(
+            self.table_BM, self.lengths_B.tolist(), ids_BT, strict=True
+        ):
+            places = held + torch.arange(len(ids_T))
+            self.pages.ids[table_M[places // size], places % size] = ids_T
+            read.append(self.pages.ids[table_M].flatten()[: held + len(ids_T)].tolist())
+        return read
 
 
 class ScriptedDecoder:
@@ -67,14 +75,11 @@ class ScriptedDecoder:
     def parameters(self) -> Iterator[torch.Tensor]:
         return iter(())
 
-    def init_state(self, num_rows: int, max_length: int) -> ScriptedState:
-        return ScriptedState(num_rows)
+    def init_pages(self, num_blocks: int, block_size: int, **rest: Any) -> ScriptedPages:
+        return ScriptedPages(num_blocks, block_size)
 
-    def hidden(self, ids_BT: Any, *, state: ScriptedState, rows: Any = None) -> Any:
-        numbers = range(len(ids_BT)) if rows is None else rows.tolist()
-        for row, ids in zip(numbers, ids_BT.tolist(), strict=True):
-            state.rows[row].extend(ids)
-        following = [self.next_id(state.rows[row]) for row in numbers]
+    def hidden(self, ids_BT: Any, *, state: ScriptedView) -> Any:
+        following = [self.next_id(ids) for ids in state.extend(ids_BT)]
         return torch.tensor(following)[:, None, None].expand(-1, ids_BT.shape[1], 1)
 
     def unembed(self, x_BD: Any) -> Any:

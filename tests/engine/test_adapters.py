@@ -107,7 +107,7 @@ def test_a_mixed_batch_equals_each_alone(model: Decoder, make_adapter: Make, max
     names = [[None, *ids][n % 6] for n in range(18)]
     params = [SamplingParams(seed=n, max_tokens=3 + n % 9, stop_ids=(3,)) for n in range(18)]
     together = generate(engine, asked, params, names)
-    alone = Engine(model, EngineConfig(max_rows=1, prefix_rows=0))
+    alone = Engine(model, EngineConfig(max_rows=1, prefix_caching=False))
     for each in weights:
         alone.load(each)
     for prompt, own, name, completion in zip(asked, params, names, together, strict=True):
@@ -120,7 +120,7 @@ def test_the_packed_product_is_used_and_follows_its_rows(
     calls: list[int] = []
     original = batch.add_packed
     monkeypatch.setattr(batch, "add_packed", lambda *a: (calls.append(1), original(*a)))
-    engine = Engine(decoder, EngineConfig(max_rows=6))
+    engine = Engine(decoder, EngineConfig(max_rows=6, runner="torch"))
     ids = [engine.load(make_adapter(decoder, seed)) for seed in range(9)]
     asked = prompts(18, seed=2)
     params = [SamplingParams(temperature=0, max_tokens=5 + n % 7) for n in range(18)]
@@ -138,7 +138,7 @@ def test_a_fresh_adapter_is_the_base(model: Decoder, make_adapter: Make) -> None
         name: Pair(a_RI=pair.a_RI, b_OR=torch.zeros_like(pair.b_OR))
         for name, pair in weights.pairs.items()
     }
-    engine = Engine(model, EngineConfig(prefix_rows=0))
+    engine = Engine(model, EngineConfig(prefix_caching=False))
     id = engine.load(dataclasses.replace(weights, pairs=pairs))
     asked = prompts(8)
     base, fresh = (generate(engine, asked, GREEDY, name) for name in (None, id))
@@ -181,7 +181,7 @@ def test_the_model_is_untouched(decoder: Decoder, make_adapter: Make) -> None:
 def test_a_failing_call_leaves_no_adapter_on_the_model(
     decoder: Decoder, make_adapter: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Engine(decoder)
+    engine = Engine(decoder, EngineConfig(runner="torch"))
     id = engine.load(make_adapter(decoder, 1))
     with monkeypatch.context() as patch:
         patch.setattr(decoder.blocks[1], "forward", lambda *_: 1 / 0)
@@ -249,7 +249,7 @@ def test_what_is_served_does_not_change_with_the_callers_tensors(
     decoder: Decoder, make_adapter: Make
 ) -> None:
     weights = dataclasses.replace(make_adapter(decoder, 1), config=LoraConfig(rank=4, alpha=4.0))
-    engine = Engine(decoder, EngineConfig(prefix_rows=0))
+    engine = Engine(decoder, EngineConfig(prefix_caching=False))
     id = engine.load(weights)
     before = generate(engine, prompts(3), GREEDY, id)
     for pair in weights.pairs.values():
@@ -338,7 +338,7 @@ def test_learn_ask_relearn_ask(model: Decoder, make_adapter: Make) -> None:
     ids = [engine.load(make_adapter(model, seed)) for seed in (1, 2)]
     for name in (ids[0], ids[1], None, ids[0], None, ids[1]):
         (found,) = generate(engine, [prompt], GREEDY, name)
-        fresh = Engine(model, EngineConfig(prefix_rows=0))
+        fresh = Engine(model, EngineConfig(prefix_caching=False))
         for seed in (1, 2):
             fresh.load(make_adapter(model, seed))
         assert close(generate(fresh, [prompt], GREEDY, name)[0], found)

@@ -9,6 +9,7 @@ import torch
 
 from nanohydra.core.errors import UserError
 from nanohydra.engine import Engine, EngineConfig, Event, Request, SamplingParams, generate
+from nanohydra.engine.batch import FlatBatch
 from nanohydra.engine.config import DEFAULT_MAX_LENGTH
 from nanohydra.model import Decoder, ModelConfig
 
@@ -93,11 +94,11 @@ def test_logprobs_are_the_models(decoder: Decoder) -> None:
 
 
 def test_rows_are_reused_and_freed(decoder: Decoder) -> None:
-    engine = Engine(decoder, EngineConfig(max_rows=2, prefix_rows=0))
+    engine = Engine(decoder, EngineConfig(max_rows=2, prefix_caching=False))
     first = generate(engine, prompts(7), GREEDY)
     assert first == generate(engine, prompts(7), GREEDY)
     assert engine.num_active == engine.num_waiting == 0
-    assert engine.state.lengths.tolist() == [0, 0]
+    assert engine.kv_blocks.free == engine.kv_blocks.total
     assert engine.finished["length"] == 14
     assert engine.num_prompt_tokens == 2 * sum(map(len, prompts(7)))
     assert engine.num_generated_tokens == 14 * 12
@@ -198,7 +199,7 @@ def test_abort_frees_the_row_at_once(model: Decoder, victim: int) -> None:
     assert engine.num_active == 4
     assert engine.abort(str(victim))
     assert not engine.abort(str(victim))
-    assert engine.num_active == 3 and engine.state.lengths[3] == 0
+    assert engine.num_active == 3
     engine.add(Request(id="next", prompt_ids=(7, 7), params=GREEDY))
     for id, events in run(engine).items():
         seen.setdefault(id, []).extend(tokens(events))
@@ -206,7 +207,7 @@ def test_abort_frees_the_row_at_once(model: Decoder, victim: int) -> None:
     for number, prompt in [*enumerate(asked), ("next", (7, 7))]:
         if number != victim:
             assert tuple(seen[str(number)]) == naive_greedy(model, prompt, 12)
-    assert engine.state.lengths[:4].tolist() == [0] * 4
+    assert engine.kv_blocks.active == 0
     assert engine.finished == {"stop": 0, "length": 4, "abort": 1, "error": 0}
 
 
@@ -242,32 +243,37 @@ def test_random_traffic_with_aborts_equals_alone(model: Decoder) -> None:
 
 
 class Breaking:
-    """Stands in for `Decoder.hidden` and fails when a poisoned token is read."""
+    """Stands in for a runner's `run` and fails when a poisoned token is read."""
 
-    def __init__(self, model: Decoder, poison: int) -> None:
-        self.inner = model.hidden
+    def __init__(self, engine: Engine, poison: int) -> None:
+        self.inner = engine.runner.run
         self.poison = poison
 
-    def __call__(self, ids_BT: torch.Tensor, **rest: object) -> torch.Tensor:
-        if (ids_BT == self.poison).any():
+    def __call__(self, batch: FlatBatch) -> torch.Tensor:
+        if (batch.ids == self.poison).any():
             raise RuntimeError("poisoned")
-        return self.inner(ids_BT, **rest)  # type: ignore[arg-type]
+        return self.inner(batch)
 
 
 def test_a_failing_request_does_not_end_others(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Neither those whose prompts were read with it nor those that were decoding."""
     expected = naive_greedy(decoder, (1, 2), 12)
     assert 60 not in expected
-    monkeypatch.setattr(decoder, "hidden", Breaking(decoder, poison=60))
-    engine = Engine(decoder, EngineConfig(max_rows=2))
+    engine = Engine(decoder, EngineConfig(max_rows=3))
+    monkeypatch.setattr(engine.runner, "run", Breaking(engine, poison=60))
+    engine.add(Request(id="first", prompt_ids=(1, 2), params=GREEDY))
+    events = {"first": engine.step()}
     for id, prompt in [("good", (1, 2)), ("bad", (60, 1)), ("later", (1, 2))]:
         engine.add(Request(id=id, prompt_ids=prompt, params=GREEDY))
-    events = run(engine)
+    for id, more in run(engine).items():
+        events.setdefault(id, []).extend(more)
     assert [(e.finish_reason, e.error) for e in events["bad"]] == [
         ("error", "RuntimeError: poisoned")
     ]
-    assert tuple(tokens(events["good"])) == tuple(tokens(events["later"])) == expected
+    for id in ("first", "good", "later"):
+        assert tuple(tokens(events[id])) == expected
     assert "poisoned" in caplog.text
 
 
@@ -277,33 +283,42 @@ def test_a_failing_decode_ends_its_requests_and_the_engine_goes_on(
     engine = Engine(decoder, EngineConfig(max_rows=2))
     engine.add(Request(id="a", prompt_ids=(1, 2), params=GREEDY))
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "_decode", lambda running: 1 / 0)
+        patch.setattr(engine.runner, "run", lambda batch: 1 / 0)
         events = engine.step()
     assert events[-1].finish_reason == "error" and not engine.has_work()
     (completion,) = generate(engine, [(1, 2)], GREEDY)
     assert completion.ids == naive_greedy(decoder, (1, 2), 12)
 
 
-def test_not_a_number_is_an_error_of_its_request(decoder: Decoder) -> None:
-    original = decoder.unembed
+@pytest.mark.parametrize("runner", ["torch", "auto"])
+def test_not_a_number_is_an_error_of_its_request(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch, runner: str
+) -> None:
+    """And what it leaves behind in its blocks reaches nobody."""
+    config = EngineConfig(max_rows=2, num_blocks=7, runner=runner)  # type: ignore[arg-type]
+    engine = Engine(decoder, config)
+    original = engine.runner.run
 
-    def poisoned(x: torch.Tensor) -> torch.Tensor:
-        logits = original(x).clone()
+    def poisoned(batch: FlatBatch) -> torch.Tensor:
+        logits = original(batch).clone()
         logits[0] = torch.nan
+        for layer in engine.state.layers:
+            for tensor in layer.tensors():
+                tensor[batch.tables[0]] = torch.nan
         return logits
 
-    engine = Engine(decoder, EngineConfig(max_rows=2))
     for params in (GREEDY, SamplingParams(seed=1, top_k=3, top_p=0.5, min_p=0.1)):
         for id in "ab":
             engine.add(Request(id=id, prompt_ids=(1, 2, 3), params=params))
-        decoder.unembed = poisoned  # type: ignore[method-assign]
-        try:
+        with monkeypatch.context() as patch:
+            patch.setattr(engine.runner, "run", poisoned)
             events = engine.step()
-        finally:
-            decoder.unembed = original  # type: ignore[method-assign]
         bad = [event for event in events if event.finish_reason == "error"]
         assert "not a number" in str(bad[0].error) and bad[0].request_id == "a"
         run(engine)
+    for prompt in prompts(6):
+        (completion,) = generate(engine, [prompt], GREEDY)
+        assert completion.ids == naive_greedy(decoder, prompt, 12)
 
 
 def test_no_gradients_and_no_dropout() -> None:

@@ -48,7 +48,7 @@ def request(id: str, adapter: str | None) -> Request:
 def test_200_swaps_under_load(decoder: Decoder, thread: EngineThread, make_adapter: Make) -> None:
     """Every stream equals its version alone, from its first token to its last."""
     versions = [make_adapter(decoder, seed) for seed in range(5)]
-    alone = Engine(decoder, EngineConfig(max_rows=1, prefix_rows=0))
+    alone = Engine(decoder, EngineConfig(max_rows=1, prefix_caching=False))
     expected: dict[str | None, tuple[int, ...]] = {None: generate(alone, [PROMPT], GREEDY)[0].ids}
     for weights in versions:
         name = alone.load(weights)

@@ -56,7 +56,7 @@ def test_the_engine_decodes_on_one(decoder: Decoder, monkeypatch: pytest.MonkeyP
         return hidden(ids_BT, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(decoder, "hidden", watched)
-    engine = Engine(decoder, EngineConfig(max_rows=1))
+    engine = Engine(decoder, EngineConfig(max_rows=1, runner="torch"))
     generate(engine, [(1, 2, 3)], SamplingParams(temperature=0, max_tokens=4))
     assert seen == [(3, 1), (1, 1), (1, 1), (1, 1)]
     assert torch.get_num_threads() == 2
