@@ -12,7 +12,8 @@ class TokenTable:
 
     tokens: what each id adds to a text; a special one its name, an id without a token nothing.
     special_ids: markers, which no text contains. end_ids: those that end a text.
-    encode: the ids that the model expects for a text; None if that is not known.
+    encode: the ids that the model expects for a piece of text; if their bytes are not the text's,
+    it has no such ids. None if that is not known.
     """
 
     tokens: tuple[bytes, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nanohydra.core.errors import UserError
 from nanohydra.core.tokens import TokenTable
 from nanohydra.tokenizer.tokenizer import Tokenizer
 
@@ -11,11 +12,15 @@ def token_table(tokenizer: Tokenizer) -> TokenTable:
     tokens = tuple(tokenizer.token(id) for id in range(tokenizer.vocab_size))
 
     def encode(text: str) -> list[int]:
-        """Ids whose bytes are the text's, which a space put before every text would break."""
-        ids = tokenizer.encode(text)
-        if b"".join(tokens[id] for id in ids) == text.encode():
-            return ids
-        return tokenizer.encode_pieces(["\n" + text])[0][len(tokenizer.encode("\n")) :]
+        """Ids of a text behind others, before which no vocabulary puts a space."""
+        for before in ("", "a", "\n"):
+            try:
+                ids = tokenizer.encode(before + text)[len(tokenizer.encode(before)) :]
+            except UserError:  # a character that a tokenizer of characters lacks
+                continue
+            if b"".join(tokens[id] for id in ids) == text.encode():
+                return ids
+        return []
 
     return TokenTable(
         tokens=tokens,

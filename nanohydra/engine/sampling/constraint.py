@@ -133,26 +133,33 @@ class _Vocabulary:
         self.eos_token_id = len(table.tokens)
         self.tokens = [*table.tokens, b""]
         self.special_token_ids = sorted({*table.special_ids, self.eos_token_id})
-        self._encode = table.encode
+        self._table = table
         self._ids: dict[bytes, int] = {}
-        if self._encode is None:
-            ordinary = (id for id in range(len(table.tokens)) if id not in table.special_ids)
-            self._ids = {table.tokens[id]: id for id in reversed(list(ordinary))}
-            self._longest = max(map(len, self._ids), default=0)
+        self._longest = 0
 
     def __call__(self, text: str | bytes) -> list[int]:
         """The ids that spell a text that the grammar forces."""
-        if self._encode is not None:
-            return self._encode(text if isinstance(text, str) else text.decode("utf-8", "replace"))
-        rest = text.encode() if isinstance(text, str) else text
+        data = text.encode() if isinstance(text, str) else text
+        if self._table.encode is not None:
+            ids = self._table.encode(data.decode("utf-8", "replace"))
+            if b"".join(self.tokens[id] for id in ids) == data:
+                return ids
+        return self._spell(data)
+
+    def _spell(self, data: bytes) -> list[int]:
+        """The longest token that fits, again and again, as far as there is one."""
+        if not self._ids:
+            ordinary = [id for id in range(self.eos_token_id) if id not in self._table.special_ids]
+            self._ids = {self.tokens[id]: id for id in reversed(ordinary) if self.tokens[id]}
+            self._longest = max(map(len, self._ids), default=0)
         ids: list[int] = []
-        while rest:
-            sizes = range(min(len(rest), self._longest), 0, -1)
-            size = next((size for size in sizes if rest[:size] in self._ids), 0)
-            if not size:
-                break  # what no token spells
-            ids.append(self._ids[rest[:size]])
-            rest = rest[size:]
+        while data:
+            sizes = range(min(len(data), self._longest), 0, -1)
+            size = next((size for size in sizes if data[:size] in self._ids), None)
+            if size is None:
+                break
+            ids.append(self._ids[data[:size]])
+            data = data[size:]
         return ids
 
 
@@ -167,7 +174,8 @@ def _source(grammar: Grammar) -> str:
         choices = (json.dumps(each, ensure_ascii=False) for each in json.loads(grammar.text))
         return LLMatcher.grammar_from_lark(f"start: {' | '.join(choices)}")
     schema = grammar.text if grammar.kind == "json_schema" else '{"type": "object"}'
-    return LLMatcher.grammar_from_json_schema(schema, defaults={"whitespace_pattern": WHITESPACE})
+    options = {"whitespace_pattern": WHITESPACE} if schema.lstrip().startswith("{") else None
+    return LLMatcher.grammar_from_json_schema(schema, defaults=options)
 
 
 def _refusal(grammar: Grammar, reason: str) -> UserError:
