@@ -101,8 +101,6 @@ class FakeChat(FakeText):
         adapter: str | None = None,
     ) -> AsyncGenerator[ChatEvent]:
         """Answer a conversation; the last event is `Done`. Raises as ChatModel.stream does."""
-        if offer is not None:
-            raise UserError("the fake calls only the tools of the server")
         if adapter is not None and adapter not in self.adapters:
             raise UserError(f"no adapter {adapter!r} is loaded")
         if self.engine.stopped:

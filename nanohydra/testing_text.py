@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
-from nanohydra.chat import ChatParams, Done, TextDelta, Timings, Token, Usage
+from nanohydra.chat import ChatParams, Done, Offer, TextDelta, Timings, Token, Usage
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message
 
@@ -57,6 +57,11 @@ class FakeText:
         first, *rest = (Token(id=id, data=self.token(id), logprob=math.log(0.5)) for id in ids)
         return [Token(id=first.id, data=first.data, logprob=math.nan), *rest]
 
+    async def compile(self, params: ChatParams, offer: Offer | None = None) -> None:
+        """Nothing to prepare; the fake calls only the tools of the server."""
+        if offer is not None:
+            raise UserError("the fake calls only the tools of the server")
+
     def complete(
         self, prompt_ids: Sequence[int], params: ChatParams, *, adapter: str | None = None
     ) -> AsyncGenerator[TextDelta | Done]:
@@ -86,6 +91,7 @@ class FakeText:
                 context_length=self.context_length,
             ),
             timings=Timings(ttft_s=0.0, total_s=time.perf_counter() - start, tokens_per_s=0.0),
+            messages=(Message(role="assistant", content=text),),
             adapter=adapter,
             tokens=tuple(tokens) if params.top_logprobs is not None else (),
         )

@@ -15,6 +15,7 @@ from nanohydra.core.errors import UserError
 from nanohydra.engine import Grammar
 from nanohydra.tokenizer import ChatFormat, ChatTool
 
+SPACING = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 ANYTHING = r"/(.|\n)*/"
 
 
@@ -107,9 +108,10 @@ class Spelling:
 
 
 def schema_of(function: dict[str, Any]) -> dict[str, Any]:
-    """The JSON schema of a function's arguments."""
+    """The JSON schema of a function's arguments, spaced as models learn to write them."""
     schema = function.get("parameters")
-    return schema if isinstance(schema, dict) and schema else {"type": "object"}
+    schema = schema if isinstance(schema, dict) and schema else {"type": "object"}
+    return {**schema, "x-guidance": SPACING}
 
 
 def lark_of(grammar: Grammar) -> str:

@@ -10,7 +10,7 @@ from nanohydra.chat.reply import Round
 from nanohydra.chat.stops import StopStrings
 from nanohydra.chat.trail import Trail
 from nanohydra.core.errors import UserError
-from nanohydra.core.types import FinishReason
+from nanohydra.core.types import FinishReason, Message
 from nanohydra.engine import Event, EventStream
 from nanohydra.tokenizer import StreamDecoder, Tokenizer
 
@@ -37,6 +37,7 @@ class Continuation:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.num_tokens = 0
+        self.text = ""
         self.finish_reason: FinishReason | None = None
         self.error: str | None = None
         self.tokens: list[Token] = []
@@ -69,6 +70,7 @@ class Continuation:
                 context_length=self.max_length,
             ),
             timings=clock.timings(),
+            messages=(Message(role="assistant", content=self.text),),
             note=self.error or "",
             adapter=adapter,
             tokens=tuple(self.tokens),
@@ -91,6 +93,7 @@ class Continuation:
                 self.finish_reason = "stop"
             if self.finish_reason is not None:
                 break
+        self.text += shown
         tokens: tuple[Token, ...] = ()
         if self._trail is not None:
             tokens = self._trail.take(len(shown), last=self.finish_reason is not None)

@@ -97,6 +97,17 @@ class ChatModel:
         hold = self.engine.hold(adapter)  # between the rounds, nothing else would keep it loaded
         return self._run(reply, allowed, clock, self._submit(first, params, adapter), adapter, hold)
 
+    async def compile(self, params: ChatParams, offer: Offer | None = None) -> None:
+        """Make a grammar ready in a thread: a large one would hold up the event loop.
+
+        Raises UserError for one that cannot be used, and as `stream` for the offer.
+        """
+        if offer is not None:
+            params = offer.apply(params, self.tokenizer.chat)
+        if params.grammar is not None:
+            sampling = params.sampling(max_tokens=1 << 30, stop_ids=(), round_number=0)
+            await asyncio.to_thread(self.engine.engine.sampler.check, sampling)
+
     def complete(
         self, prompt_ids: Sequence[int], params: ChatParams, *, adapter: str | None = None
     ) -> AsyncGenerator[TextDelta | Done]:

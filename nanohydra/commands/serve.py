@@ -137,13 +137,15 @@ def load_chat(
     from nanohydra.checkpoint import load
     from nanohydra.core.runtime import setup
     from nanohydra.engine import Engine, EngineThread
+    from nanohydra.tokenizer.table import token_table
 
     runtime = setup(recipe.runtime)
     dtype = answering_dtype(folder, runtime, recipe)
     loaded = load(folder, device=runtime.device, dtype=dtype, weights=weights)
     if note := loaded.tokenizer.chat.note:
         console(stderr=True).print(note, style="dim")
-    engine = Engine(loaded.model, replace(config, num_ids=loaded.tokenizer.vocab_size))
+    settings = replace(config, num_ids=loaded.tokenizer.vocab_size)
+    engine = Engine(loaded.model, settings, vocabulary=token_table(loaded.tokenizer))
     return ChatModel(loaded, EngineThread(engine, max_waiting=max_waiting))
 
 

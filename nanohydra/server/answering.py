@@ -47,6 +47,34 @@ async def choose(service: Service, body: ChatRequest) -> Way:
     return Way(messages=plan.messages, adapter=plan.adapter, origin=origin_of(plan))
 
 
+async def pinned_adapter(service: Service, model: str | None) -> str | None:
+    """The adapter that a name stands for where nothing is asked that a memory could answer.
+
+    Raises ApiError 404 for a model that is not here.
+    """
+    name = service.config.model_name
+    if model in (None, name, BASE, AUTO):
+        return None
+    if service.learning is None:
+        raise unknown(str(model), [name])
+    try:
+        plan = await service.learning.plan(
+            [Message(role="user", content="")],
+            model=str(model), memory="off", owner=service.config.owner,
+        )  # fmt: skip
+    except UserError as error:
+        known = [name, *await known_models(service.learning)]
+        raise unknown(str(model), known, str(error)) from None
+    return plan.adapter
+
+
+def base_only(service: Service, model: str | None) -> None:
+    """Raise ApiError 404 for a model whose weights are not those of the served one."""
+    name = service.config.model_name
+    if model not in (None, name, BASE, AUTO):
+        raise unknown(str(model), [name], "only the served model itself does this")
+
+
 def origin_of(plan: Plan) -> Json:
     """A plan as the reply tells it."""
     return {

@@ -13,11 +13,14 @@ from nanohydra.server import (
     adapters,
     completions,
     conversations,
+    embeddings,
     errors,
     health,
     lessons,
     models,
     page,
+    texts,
+    tokens,
 )
 from nanohydra.server.config import ServerConfig
 from nanohydra.server.envelope import Envelope
@@ -59,11 +62,13 @@ def create_app(
         docs_url=None,  # its page loads scripts from elsewhere, which our policy forbids
         redoc_url=None,
         openapi_url="/v1/openapi.json",
+        responses=errors.REFUSALS,
     )
     app.state.service = service
     errors.install(app)
     app.include_router(models.router)
-    app.include_router(completions.router)
+    for each in (completions, texts, embeddings, tokens):
+        app.include_router(each.router)
     app.include_router(conversations.router)
     app.include_router(lessons.router)
     app.include_router(adapters.router)

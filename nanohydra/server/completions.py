@@ -5,8 +5,9 @@ The engine's own thread writes the answers; the event loop only waits for them.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -49,7 +50,7 @@ async def complete(body: ChatRequest, request: Request, service: Here) -> Respon
         # Before the queue may refuse it: what was asked is kept in any case.
         messages = body.to_messages()
         recorder = await record(service, body.conversation_id, messages, way.origin)
-    items = merge(submit(chat, body, config, way), config.ping_seconds)
+    items = merge(await submit(chat, body, config, way), config.ping_seconds)
     if recorder is not None:
         items = watch(items, recorder)
     log = request.state.log
@@ -86,7 +87,7 @@ def check(body: ChatRequest, config: ServerConfig) -> None:
         raise ApiError(400, message, param="n", code="invalid_value")
 
 
-def submit(
+async def submit(
     chat: ChatLike, body: ChatRequest, config: ServerConfig, way: Way
 ) -> list[AsyncGenerator[ChatEvent]]:
     """Queue one answer for each choice: all of them, or none."""
@@ -96,19 +97,31 @@ def submit(
         body.params(config, chat.vocab_size, top_logprobs=top, index=index)
         for index in range(body.n or 1)
     ]
-    try:
+    if tools.offer is not None:
+        try:
+            await chat.compile(given[0], tools.offer)
+        except UserError as error:
+            raise ApiError(400, str(error), param="tools", code="unsupported_value") from None
+    else:
+        await chat.compile(given[0])
+    with queueing(config):
         return [
             chat.stream(
                 way.messages, each, tools=tools.names, offer=tools.offer, adapter=way.adapter
             )
             for each in given
         ]
-    except UserError as error:
-        if tools.offer is None:
-            raise
-        raise ApiError(400, str(error), param="tools", code="unsupported_value") from None
+
+
+@contextlib.contextmanager
+def queueing(config: ServerConfig) -> Iterator[None]:
+    """What the engine refuses within becomes an ApiError.
+
+    The streams made so far go with it, and a dropped stream aborts its request.
+    """
+    try:
+        yield
     except QueueFull as error:
-        # The streams made so far go with the list, and a dropped stream aborts its request.
         retry = {"retry-after": str(config.retry_seconds)}
         raise ApiError(429, str(error), code="queue_full", headers=retry) from None
     except EngineStopped as error:

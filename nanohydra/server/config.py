@@ -21,6 +21,7 @@ class ServerConfig:
     allowed_hosts: further names under which the server may be called (`Host` header); with an
         address other than loopback and an empty list any name is allowed, since the key guards.
     max_choices: the largest `n` of one request; each choice takes a place in the engine's queue.
+    max_inputs: texts of one request for completions or embeddings.
     temperature, top_p, top_k, min_p, max_tokens: for requests that do not say; max_tokens 0 = what
         the context leaves.
     drain_seconds: how long SIGTERM waits for running answers before it cuts them off.
@@ -45,6 +46,7 @@ class ServerConfig:
     owner: str = "local"
     max_messages: int = 512
     max_choices: int = 8
+    max_inputs: int = 256
     temperature: float = 0.7
     top_p: float = 1.0
     top_k: int = 0

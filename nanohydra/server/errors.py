@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -31,6 +32,35 @@ KINDS = {
     503: "service_unavailable_error",
 }
 
+
+class ErrorBody(BaseModel):
+    """What is wrong, and with which field."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorReply(BaseModel):
+    """Every refusal has this shape."""
+
+    error: ErrorBody
+
+
+# What every route may answer instead, for the OpenAPI document.
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorReply, "description": words}
+    for status, words in {
+        400: "The request is wrong; `param` names the field.",
+        401: "The key is missing or wrong.",
+        403: "The host or the origin is not allowed.",
+        404: "There is no such thing.",
+        413: "The body is too large.",
+        429: "Too much is under way; come back after `Retry-After` seconds.",
+        503: "The model is loading, or the server is shutting down.",
+    }.items()
+}
 
 # Where a value may be of several types, the place in it names the type that was tried as well.
 FIELD = re.compile(r"(?!(str|int|float|bool|none)$)[a-z_]+")

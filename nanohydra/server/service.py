@@ -72,6 +72,9 @@ class ChatLike(Protocol):
     ) -> AsyncGenerator[ChatEvent]:
         """Queue one answer now, and yield it as it is written. `adapter`: None = the base."""
 
+    async def compile(self, params: ChatParams, offer: Offer | None = None) -> None:
+        """Make the grammar of a request ready, beside the event loop. Raises UserError."""
+
     def complete(
         self, prompt_ids: Sequence[int], params: ChatParams, *, adapter: str | None = None
     ) -> AsyncGenerator[TextDelta | Done]:

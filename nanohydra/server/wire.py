@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from nanohydra import __version__
-from nanohydra.chat import CallDelta, Done, Token, Usage
+from nanohydra.chat import CallDelta, Done, Timings, Token, Usage
 from nanohydra.core.types import Message, ToolCall
 from nanohydra.server.probabilities import chat_logprobs
 from nanohydra.tokenizer import format_call
@@ -68,6 +68,18 @@ def about(done: Done) -> Json:
     if done.note:
         value["note"] = done.note
     return value
+
+
+def empty(num_prompt: int, context_length: int) -> Done:
+    """The end of an answer without a token."""
+    usage = Usage(
+        prompt_tokens=num_prompt,
+        completion_tokens=0,
+        context_tokens=num_prompt,
+        context_length=context_length,
+    )
+    timings = Timings(ttft_s=0.0, total_s=0.0, tokens_per_s=0.0)
+    return Done(finish_reason="length", usage=usage, timings=timings)
 
 
 def extra(done: Done) -> Json:

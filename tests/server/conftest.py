@@ -18,15 +18,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import openai
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from nanohydra.chat import Journal
+from nanohydra.chat import ChatModel, Journal
 from nanohydra.server import ServerConfig, create_app
 from nanohydra.server.run import DrainingServer, listen
 from nanohydra.server.service import Service
 from nanohydra.testing import FakeChat, wait_for
+from tests.server.models import open_app, open_chat, open_model
 
 
 @pytest.fixture
@@ -98,6 +100,32 @@ def start_server(journal: Journal) -> Iterator[Callable[..., Live]]:
         server.handle_exit(2, None)
         thread.join(20)
         assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def open_chat_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatModel]:
+    with open_chat(open_model(tmp_path_factory.mktemp("model"))) as chat:
+        yield chat
+
+
+@pytest.fixture(scope="session")
+def open_url(open_chat_model: ChatModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    app, journal, config = open_app(open_chat_model, tmp_path_factory.mktemp("server"))
+    listening = listen(config)
+    server = DrainingServer(app)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    wait_for(lambda: server.started)
+    yield config.url_at(listening.getsockname()[1])
+    server.handle_exit(2, None)
+    thread.join(20)
+    journal.close()
+
+
+@pytest.fixture(scope="session")
+def official(open_url: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{open_url}/v1", api_key="any", max_retries=0) as client:
+        yield client
 
 
 class Process:

@@ -1,0 +1,238 @@
+"""POST /v1/completions: texts that the model goes on with, as the OpenAI API has it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from fastapi import APIRouter, Request
+from pydantic import Field, model_validator
+from starlette.responses import JSONResponse, Response
+
+from nanohydra.chat import ChatParams, Done, TextDelta, Token
+from nanohydra.server import sampling, wire
+from nanohydra.server.answering import pinned_adapter
+from nanohydra.server.choices import Item, answers, merge
+from nanohydra.server.completions import figures, queueing, refuse_failed
+from nanohydra.server.config import ServerConfig
+from nanohydra.server.disconnect import EventStream, unless_gone
+from nanohydra.server.errors import ApiError
+from nanohydra.server.inputs import Inputs, read_inputs
+from nanohydra.server.probabilities import text_logprobs
+from nanohydra.server.sampling import MAX_TOP, SamplingFields
+from nanohydra.server.service import ChatLike, Here
+
+logger = logging.getLogger("nanohydra.server")
+router = APIRouter()
+DEFAULT_TOKENS = 16  # as OpenAI's API has it
+
+
+class TextRequest(SamplingFields):
+    """The body of POST /v1/completions."""
+
+    neutral: ClassVar[dict[str, tuple[Any, ...]]] = {
+        **sampling.NEUTRAL,
+        "add_special_tokens": (None, True),
+        "best_of": (None, 1),
+        "response_format": (None, {"type": "text"}),
+        "suffix": (None, ""),
+    }
+
+    prompt: Inputs
+    max_tokens: Annotated[int, Field(ge=0, lt=2**31)] | None = DEFAULT_TOKENS
+    echo: bool | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MAX_TOP)] | None = None
+
+    @model_validator(mode="after")
+    def check_length(self) -> TextRequest:
+        """Without an answer there is only the prompt to give."""
+        if self.max_tokens == 0 and not self.echo:
+            message = "max_tokens: 0 makes sense with echo alone"
+            raise ApiError(400, message, param="max_tokens", code="invalid_value")
+        if self.echo and self.logprobs is not None and self.stream:
+            message = "echo: the prompt's probabilities come in one piece; leave out stream"
+            raise ApiError(400, message, param="stream", code="unsupported_value")
+        return self
+
+    def num_tokens(self, config: ServerConfig) -> int:
+        """As many as asked for; null is what the context leaves."""
+        return self.max_tokens or config.max_tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """One prompt: its ids, and its text where it is echoed, with the tokens' probabilities."""
+
+    ids: tuple[int, ...]
+    text: str = ""
+    tokens: tuple[Token, ...] = ()
+
+
+@router.post("/v1/completions")
+async def complete(body: TextRequest, request: Request, service: Here) -> Response:
+    """Go on with texts, streaming or in one piece."""
+    config = service.config
+    chat = service.admit()
+    adapter = await pinned_adapter(service, body.model)
+    prompts = await read_prompts(body, config, chat, adapter)
+    streams = await submit(chat, body, config, prompts, adapter)
+    items = merge(streams, config.ping_seconds)
+    reply = TextWire(config.model_name, body, prompts)
+    if body.stream:
+        return EventStream(frames(items, reply, request.state.log))
+    found = await unless_gone(request.receive, answers(items))
+    request.state.log.update(figures(found))
+    for done in found:
+        refuse_failed(done)
+    return JSONResponse(reply.completion(found))
+
+
+async def read_prompts(
+    body: TextRequest, config: ServerConfig, chat: ChatLike, adapter: str | None
+) -> list[Prompt]:
+    """The prompts as ids. Raises ApiError for too many of them."""
+    found = await read_inputs(body.prompt, chat, config, "prompt")
+    if (body.n or 1) * len(found) > config.max_choices:
+        message = f"n: at most {config.max_choices} choices in all, not {body.n} of each prompt"
+        raise ApiError(400, message, param="n" if body.n else "prompt", code="invalid_value")
+    scores = body.echo and body.logprobs is not None
+    if scores and adapter is not None:
+        message = "echo: only the base model tells the prompt's probabilities; name it in 'model'"
+        raise ApiError(400, message, param="echo", code="unsupported_value")
+    prompts = []
+    for ids in found:
+        text = await asyncio.to_thread(chat.decode, ids) if body.echo else ""
+        tokens = await chat.score(ids, body.logprobs or 0) if scores else []
+        prompts.append(Prompt(ids=tuple(ids), text=text, tokens=tuple(tokens)))
+    return prompts
+
+
+async def submit(
+    chat: ChatLike,
+    body: TextRequest,
+    config: ServerConfig,
+    prompts: Sequence[Prompt],
+    adapter: str | None,
+) -> list[AsyncGenerator[Any]]:
+    """Queue one continuation for each choice of each prompt: all of them, or none."""
+    if body.max_tokens == 0:
+        return [nothing(chat, prompt) for prompt in prompts for _ in range(body.n or 1)]
+    given: list[ChatParams] = [
+        body.params(config, chat.vocab_size, top_logprobs=body.logprobs, index=index)
+        for index in range(body.n or 1)
+    ]
+    await chat.compile(given[0])
+    with queueing(config):
+        return [chat.complete(p.ids, each, adapter=adapter) for p in prompts for each in given]
+
+
+async def nothing(chat: ChatLike, prompt: Prompt) -> AsyncGenerator[Done]:
+    """An answer of no tokens, for those who want the prompt rated alone."""
+    yield wire.empty(len(prompt.ids), chat.context_length)
+
+
+class TextWire:
+    """The pieces of one reply."""
+
+    def __init__(self, model: str, body: TextRequest, prompts: Sequence[Prompt]) -> None:
+        self.body, self.prompts = body, prompts
+        self.num_each = body.n or 1
+        self.offsets = [len(self.prompt(n).text) for n in range(len(prompts) * self.num_each)]
+        options = body.stream_options
+        self.usage = options is not None and options.include_usage
+        self.head: wire.Json = {
+            "id": f"cmpl-{uuid.uuid4().hex}",
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": model,
+        }
+
+    def prompt(self, index: int) -> Prompt:
+        """The prompt of a choice."""
+        return self.prompts[index // self.num_each]
+
+    def choice(
+        self, index: int, text: str, tokens: Sequence[Token], offset: int, reason: str | None = None
+    ) -> wire.Json:
+        """A choice, or a piece of one."""
+        wanted = self.body.logprobs is not None
+        return {
+            "index": index,
+            "text": text,
+            "logprobs": text_logprobs(tokens, offset) if wanted else None,
+            "finish_reason": reason,
+        }
+
+    def chunk(self, choices: list[wire.Json]) -> wire.Json:
+        """A piece of a streamed reply."""
+        value = {**self.head, "choices": choices}
+        return {**value, "usage": None} if self.usage else value
+
+    def begin(self, index: int) -> wire.Json:
+        """The echoed prompt of a choice."""
+        return self.chunk([self.choice(index, self.prompt(index).text, (), 0)])
+
+    def piece(self, index: int, event: TextDelta | Done) -> wire.Json:
+        """What the client gets for an event."""
+        if isinstance(event, Done):
+            return self.chunk([self.choice(index, "", (), 0, event.finish_reason)])
+        offset, self.offsets[index] = self.offsets[index], self.offsets[index] + len(event.text)
+        return self.chunk([self.choice(index, event.text, event.tokens, offset)])
+
+    def usage_json(self, found: Sequence[Done]) -> wire.Json:
+        """Tokens of all choices; each prompt counts once."""
+        prompt = sum(len(prompt.ids) for prompt in self.prompts)
+        completion = sum(done.usage.completion_tokens for done in found)
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+        }
+
+    def completion(self, found: Sequence[Done]) -> wire.Json:
+        """A reply in one piece."""
+        choices = []
+        for index, done in enumerate(found):
+            prompt = self.prompt(index)
+            text = prompt.text + wire.content_of(done.messages)
+            tokens = (*prompt.tokens, *done.tokens)
+            offset = 0 if prompt.tokens else len(prompt.text)
+            choices.append(self.choice(index, text, tokens, offset, done.finish_reason))
+        return {**self.head, "choices": choices, "usage": self.usage_json(found)}
+
+
+async def frames(
+    items: AsyncGenerator[Item | None], reply: TextWire, log: dict[str, Any]
+) -> AsyncGenerator[bytes]:
+    """A streamed reply as server-sent events."""
+    found: list[Done] = []
+    try:
+        if reply.body.echo:
+            for index in range(len(reply.offsets)):
+                yield wire.frame(reply.begin(index))
+        async for item in items:
+            if item is None:
+                yield wire.PING_FRAME
+                continue
+            index, event = item
+            assert isinstance(event, TextDelta | Done)
+            if isinstance(event, Done):
+                found.append(event)
+                refuse_failed(event)
+            yield wire.frame(reply.piece(index, event))
+        if reply.usage:
+            yield wire.frame({**reply.head, "choices": [], "usage": reply.usage_json(found)})
+        yield wire.DONE_FRAME
+    except ApiError as error:
+        yield wire.frame(error.body())
+    except Exception:
+        logger.exception("an answer failed")
+        yield wire.frame(ApiError(500, "the answer failed; see the server's log").body())
+    finally:
+        log.update(figures(found))
+        await items.aclose()
