@@ -32,6 +32,7 @@ COMMANDS = Table(
         "generate": "nanohydra.commands.generate:main",
         "chat": "nanohydra.commands.chat:main",
         "serve": "nanohydra.commands.serve:main",
+        "bench": "nanohydra.commands.bench:main",
         "learn": "nanohydra.commands.learn:main",
         "lessons": "nanohydra.commands.lessons:main",
         "adapters": "nanohydra.commands.adapters:main",
