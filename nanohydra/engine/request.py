@@ -29,7 +29,7 @@ class SamplingParams:
         the negative ones, as in transformers and vLLM; 1 is off.
     presence_penalty, frequency_penalty: taken off the logits of tokens in the output, once, and
         once for each time, as in OpenAI's API.
-    logit_bias: added to the logits of these ids, after the penalties.
+    logit_bias: added to the logits of these ids, before the penalties, as in vLLM.
     allowed_ids: nothing else is chosen. grammar: the text obeys it, unless max_tokens cuts it.
     top_logprobs: how many of the likeliest tokens are reported too; None is none.
     Raises UserError for a value out of range.

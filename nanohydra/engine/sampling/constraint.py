@@ -174,7 +174,7 @@ def _source(grammar: Grammar) -> str:
         choices = (json.dumps(each, ensure_ascii=False) for each in json.loads(grammar.text))
         return LLMatcher.grammar_from_lark(f"start: {' | '.join(choices)}")
     schema = grammar.text if grammar.kind == "json_schema" else '{"type": "object"}'
-    options = {"whitespace_pattern": WHITESPACE} if schema.lstrip().startswith("{") else None
+    options: Any = {"whitespace_pattern": WHITESPACE} if schema.lstrip().startswith("{") else None
     return LLMatcher.grammar_from_json_schema(schema, defaults=options)
 
 
