@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from nanohydra.engine.batch import FlatBatch, Ints
 
 ALIGNED = 64  # bytes
+MOST_THREADS = 64
+# A step that one thread takes in less gains nothing from another that has to be woken. Estimated
+# from the speeds of one core: bytes of weights read a second, and operations.
+SHORT_SECONDS = 1e-3
+READ_SPEED = 2e10
+SPEEDS = {torch.float32: 1e11, torch.bfloat16: 1e12}
 logger = logging.getLogger(__name__)
 
 
@@ -56,6 +62,9 @@ class NativeRunner:
         self._native.width = model.config.hidden_size
         self._native.block_size = state.block_size
         self._step = Step(num_linears=len(program.linears))
+        weights = [p for p in model.parameters() if p.ndim > 1]
+        self._read_seconds = sum(p.nbytes for p in weights) / READ_SPEED
+        self._token_seconds = 2 * sum(p.numel() for p in weights) / SPEEDS[model.dtype]
         self._buffers: list[Tensor] = []
         self._make_buffers(state)
         self._tables: tuple[Tensor, ...] = ()
@@ -117,8 +126,9 @@ class NativeRunner:
         self.library.step_run(self._native, call, self.threads_for(num_tokens))
 
     def threads_for(self, num_tokens: int) -> int:
-        """On how many threads a step of so many tokens runs."""
-        return torch.get_num_threads()
+        """On how many threads a step of so many tokens runs: one is faster for a short one."""
+        seconds = self._read_seconds + num_tokens * self._token_seconds
+        return 1 if seconds < SHORT_SECONDS else min(torch.get_num_threads(), MOST_THREADS)
 
     def _choose_adapters(self, adapters: tuple[ReadyAdapter | None, ...]) -> None:
         table, call = self.adapters, self._step
@@ -129,8 +139,10 @@ class NativeRunner:
         call.factors, call.adapter_of = table.factors, table.adapter_of
         stride = 3 * table.rank
         if stride > self._native.low_stride:
-            self._low = torch.empty(self.max_tokens * stride)
+            parts = self.max_tokens * stride // 3
+            self._low = torch.empty(3 * parts + MOST_THREADS * parts)
             self._native.low, self._native.low_stride = self._low.data_ptr(), stride
+            self._native.low_part = self._native.low + 3 * parts * self._low.element_size()
 
     def _cover(self, length: int) -> None:
         """Have rotary tables for so many places."""
@@ -155,6 +167,8 @@ class NativeRunner:
         native.product = self._buffer(4 * most * native.product_stride)
         native.packed = self._buffer(packed)
         native.sequence_of, native.position_of = self._buffer(4 * most), self._buffer(4 * most)
+        native.row_of, native.rows_from = self._buffer(4 * most), self._buffer(4 * most + 4)
+        native.max_tokens = most
 
     def _buffer(self, num_bytes: int) -> int:
         """The address of so much aligned memory."""

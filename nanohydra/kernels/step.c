@@ -92,7 +92,7 @@ static void product(const Program *p, const Op *op, const Step *step, Team *team
     if (!step->num_adapters) return;
     int64_t tasks = step->num_adapters * op->count, task;
     while ((task = atomic_fetch_add(&team->next, 1)) < tasks)
-        shrink(p, op, step, task / op->count, task % op->count);
+        shrink(p, op, step, task / op->count, task % op->count, thread);
     meet(team);
     expand(p, op, step, thread, team->threads);
 }
@@ -103,8 +103,10 @@ static int has_tiles = 0;
 void step_start(int granted) { has_tiles = granted; }
 
 static void attend(const Program *p, const Op *op, const Step *step, Team *team) {
+    Cursor cursor = {0, 0};
     Task task;
-#define NEXT(rows) find_task(op, step, team->threads, rows, atomic_fetch_add(&team->next, 1), &task)
+#define NEXT(rows)                                                                                \
+    find_task(op, step, team->threads, rows, atomic_fetch_add(&team->next, 1), &cursor, &task)
 #ifdef HAS_TILES
     if (has_tiles && p->model == MATMUL_BF16) {
         _Alignas(64) Tiles tiles;
@@ -183,6 +185,7 @@ void step_run(const Program *program, const Step *step, int64_t threads) {
             program->sequence_of[row] = (int32_t)s;
             program->position_of[row] = step->held[s] + row - step->starts[s];
         }
+    if (step->num_adapters) sort_rows(program, step);
     if (threads == 1) {
         work(program, step, &team, 0);
         return;

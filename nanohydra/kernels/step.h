@@ -45,9 +45,10 @@ typedef struct {
     float *x, *h, *product; /* residual stream, input and output of products */
     int64_t h_stride, product_stride;
     void *packed;
-    float *low; /* what adapters' first factors make of the input */
-    int64_t low_stride;
+    float *low, *low_part; /* what adapters' first factors make of the input; each thread's own */
+    int64_t low_stride, max_tokens;
     int32_t *sequence_of, *position_of; /* of each token, found when a step begins */
+    int32_t *row_of, *rows_from;        /* tokens by adapter, where there are any */
 } Program;
 
 /* One linear layer's update: x A B, both (in, rank) and (rank, out) in the model's dtype. */
@@ -65,7 +66,7 @@ typedef struct {
     int64_t out_stride;
     int64_t num_adapters, num_linears;
     const Factors *factors;    /* (num_adapters, num_linears) */
-    const int32_t *adapter_of; /* of each sequence, -1: none; rows of one adapter are neighbours */
+    const int32_t *adapter_of; /* of each sequence, -1: none */
     double *ticks;             /* (KINDS) time stamps spent, if not null */
 } Step;
 

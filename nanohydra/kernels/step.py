@@ -60,8 +60,9 @@ class Program(Structure):
         ("ops", POINTER(Op)), ("num_ops", c_int64), ("model", c_int64), ("width", c_int64),
         ("block_size", c_int64), ("x", c_void_p), ("h", c_void_p), ("product", c_void_p),
         ("h_stride", c_int64), ("product_stride", c_int64), ("packed", c_void_p),
-        ("low", c_void_p), ("low_stride", c_int64), ("sequence_of", c_void_p),
-        ("position_of", c_void_p),
+        ("low", c_void_p), ("low_part", c_void_p), ("low_stride", c_int64),
+        ("max_tokens", c_int64), ("sequence_of", c_void_p), ("position_of", c_void_p),
+        ("row_of", c_void_p), ("rows_from", c_void_p),
     ]  # fmt: skip
 
 

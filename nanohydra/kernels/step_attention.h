@@ -28,23 +28,29 @@ static int64_t heads_of_task(const Op *op, const Step *step, int threads, int64_
     return few && most > 1 ? (most + 1) / 2 : most;
 }
 
+/* Where a thread has come to in the tasks: number `before` is the first of the sequence. */
+typedef struct {
+    int64_t sequence, before;
+} Cursor;
+
 /* The task of a number that counts over sequences, groups, heads and tokens; 0: there is none.
- * rows: queries that a task has at most. */
+ * rows: queries that a task has at most. Numbers of one cursor must rise. */
 static int find_task(const Op *op, const Step *step, int threads, int64_t rows, int64_t number,
-                     Task *task) {
+                     Cursor *cursor, Task *task) {
     int64_t fold = op->heads / op->groups, heads = heads_of_task(op, step, threads, rows);
-    int64_t parts = (fold + heads - 1) / heads, tokens = rows / heads;
-    for (int64_t s = 0; s < step->num_sequences; s++) {
-        int64_t length = step->starts[s + 1] - step->starts[s];
-        int64_t blocks = (length + tokens - 1) / tokens, all_of = blocks * parts * op->groups;
-        if (number >= all_of) {
-            number -= all_of;
+    int64_t parts = heads < fold ? (fold + heads - 1) / heads : 1, tokens = rows / heads;
+    for (; cursor->sequence < step->num_sequences; cursor->sequence++) {
+        int64_t s = cursor->sequence, length = step->starts[s + 1] - step->starts[s];
+        int64_t blocks = length == 1 ? 1 : (length + tokens - 1) / tokens;
+        int64_t index = number - cursor->before;
+        if (index >= blocks * parts * op->groups) {
+            cursor->before += blocks * parts * op->groups;
             continue;
         }
-        int64_t block = blocks - 1 - number / (parts * op->groups); /* the longest first */
-        int64_t part = number % parts;
+        int64_t block = blocks - 1 - index / (parts * op->groups); /* the longest first */
+        int64_t part = index % parts;
         task->sequence = s;
-        task->group = number / parts % op->groups;
+        task->group = index / parts % op->groups;
         task->head = task->group * fold + part * heads;
         task->heads = fold - part * heads < heads ? fold - part * heads : heads;
         task->token = step->starts[s] + block * tokens;

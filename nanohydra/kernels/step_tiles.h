@@ -161,9 +161,14 @@ static void find_span(const Program *p, const Op *op, const Step *step, const Ta
     tiles->there = last - at >= 31 ? ~0u : (2u << (last - at)) - 1;
     for (int half = 0; half < 2; half++) {
         int64_t first = at + 16 * half;
-        if (!whole || first > last) {
+        if (!whole) {
             copy_half(p, op, step, task, tiles, first, last, half);
             continue;
+        }
+        if (first > last) { /* anything: it counts for nothing */
+            tiles->key[1] = tiles->key[0];
+            tiles->value[1] = tiles->value[0];
+            tiles->stride[1] = size;
         }
         for (int ahead = 0; ahead < 2 && first + ahead * SPAN <= last; ahead++) {
             int64_t place = first + ahead * SPAN, block = block_of(p, step, task->sequence, place);
