@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from nanohydra.engine.completions import generate
     from nanohydra.engine.engine import Engine
     from nanohydra.engine.residents import Hold
+    from nanohydra.engine.stats import EngineStats
     from nanohydra.engine.stream import EventStream
-    from nanohydra.engine.thread import EngineStats, EngineStopped, EngineThread
+    from nanohydra.engine.thread import EngineStopped, EngineThread
 
 __all__ = [
     "Engine",
@@ -33,7 +34,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "Engine": "nanohydra.engine.engine",
-        "EngineStats": "nanohydra.engine.thread",
+        "EngineStats": "nanohydra.engine.stats",
         "EngineStopped": "nanohydra.engine.thread",
         "EngineThread": "nanohydra.engine.thread",
         "EventStream": "nanohydra.engine.stream",

@@ -20,13 +20,19 @@ class EventStream:
     """The events of one request, for one reader in the event loop that submitted it.
 
     Iterate over it, or `take` what has arrived. Closing it early, or dropping it, aborts the
-    request before the engine's next step; reading it to its end closes it.
+    request before the engine's next step; reading it to its end closes it. num_open: of its
+    continuations, those whose end was not read yet.
     """
 
     def __init__(
-        self, request_id: str, loop: asyncio.AbstractEventLoop, release: Callable[[str], None]
+        self,
+        request_id: str,
+        loop: asyncio.AbstractEventLoop,
+        release: Callable[[str], None],
+        num_open: int = 1,
     ) -> None:
         self.request_id = request_id
+        self.num_open = num_open
         self.loop = loop
         self._release = release
         self._events: deque[Event] = deque()
@@ -92,5 +98,7 @@ class EventStream:
     def _pop(self) -> Event:
         event = self._events.popleft()
         if event.finish_reason is not None:
-            self.close()
+            self.num_open -= 1
+            if not self.num_open:
+                self.close()
         return event

@@ -2,8 +2,9 @@
 
 The engine thread alone touches the engine. Callers send it commands through a queue, which it
 empties before every step, and it hands each event loop the events of a step in one call.
-A stream counts against `max_rows + max_waiting` until it has been read to its end or closed. This
-bounds the memory, also against readers that never read; see stream.py for slow ones.
+A stream counts against `max_rows + max_waiting`, once for each continuation, until it has been
+read to its end or closed. This bounds the memory, also against readers that never read; see
+stream.py for slow ones.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import TypeVar
@@ -30,6 +30,7 @@ from nanohydra.core.types import FinishReason
 from nanohydra.engine.engine import Engine
 from nanohydra.engine.request import Event, QueueFull, Request
 from nanohydra.engine.residents import Hold
+from nanohydra.engine.stats import EngineStats
 from nanohydra.engine.stream import EventStream
 
 logger = logging.getLogger(__name__)
@@ -44,41 +45,25 @@ class EngineStopped(RuntimeError):
     """The engine takes no more requests: it is shutting down or has failed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class EngineStats:
-    """What an engine does now and has done since its start.
-
-    finished: requests by finish reason. last_step_age: see `EngineThread.last_step_age`.
-    cached_tokens: of prompts, remembered instead of read. adapters: ids of those loaded.
-    """
-
-    num_active: int
-    num_waiting: int
-    max_rows: int
-    max_length: int
-    num_steps: int
-    prompt_tokens: int
-    generated_tokens: int
-    finished: Mapping[str, int]
-    state_bytes: int
-    last_step_age: float
-    cached_tokens: int = 0
-    adapters: tuple[str, ...] = ()
-    adapter_bytes: int = 0
-
-
 class EngineThread:
     """Runs an engine in the background. A context manager; `close` ends the thread.
 
-    max_waiting: requests beyond the engine's rows that may be under way; more are refused.
+    max_waiting: continuations beyond the engine's rows that may be under way; more are refused.
+    max_waiting_tokens: what may wait to be read; a request that would wait behind more than that
+        is refused. 0 = no limit.
     """
 
-    def __init__(self, engine: Engine, *, max_waiting: int = 64) -> None:
+    def __init__(
+        self, engine: Engine, *, max_waiting: int = 64, max_waiting_tokens: int = 0
+    ) -> None:
         self.engine = engine
         self.limit = engine.max_rows + max_waiting
+        self.max_waiting_tokens = max_waiting_tokens
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._open: set[str] = set()  # requests whose stream is neither read to its end nor closed
-        self._streams: dict[str, weakref.ref[EventStream]] = {}  # the engine thread's own
+        # Continuations of the requests whose stream is neither read to its end nor closed.
+        self._open: dict[str, int] = {}
+        self._coming_tokens = 0  # of requests on their way to the engine
+        self._readers: dict[str, Reader] = {}  # the engine thread's own
         self._entrance = threading.Lock()
         self._refusal: str | None = None
         self._draining = False
@@ -115,12 +100,13 @@ class EngineThread:
                 raise EngineStopped(self._refusal)
             if request.id in self._open:
                 raise UserError(f"a request with id {request.id!r} is already under way")
-            if len(self._open) >= self.limit and not goes_on:
-                raise QueueFull(f"{self.limit} requests are under way already; try again later")
-            self._open.add(request.id)
-            stream = EventStream(request.id, loop, self._release)
+            if not goes_on:
+                self._check_queue(request)
+            self._open[request.id] = request.n
+            self._coming_tokens += len(request.prompt_ids)
+            stream = EventStream(request.id, loop, self._release, request.n)
             # Inside the lock: nothing that was let in may come after the order to stop.
-            self._commands.put(partial(self._add, request, weakref.ref(stream), hold))
+            self._commands.put(partial(self._add, request, Reader(stream), hold))
         return stream
 
     def load(self, weights: AdapterWeights) -> str:
@@ -206,8 +192,8 @@ class EngineThread:
 
     @property
     def num_open(self) -> int:
-        """Requests whose events have not been read to the end: running, waiting, or read slowly."""
-        return len(self._open)
+        """Continuations that were not read to the end: running, waiting, or read slowly."""
+        return sum(tuple(self._open.values()))
 
     def last_step_age(self) -> float:
         """Seconds since the engine last got on; 0 while it has nothing to do, infinity if dead."""
@@ -218,22 +204,18 @@ class EngineThread:
 
     def stats(self) -> EngineStats:
         """Numbers for health and metrics; cheap, from any thread."""
-        engine = self.engine
-        return EngineStats(
-            num_active=engine.num_active,
-            num_waiting=engine.num_waiting,
-            max_rows=engine.max_rows,
-            max_length=engine.max_length,
-            num_steps=engine.num_steps,
-            prompt_tokens=engine.num_prompt_tokens,
-            generated_tokens=engine.num_generated_tokens,
-            finished=dict(engine.finished),
-            state_bytes=engine.state.num_bytes,
-            last_step_age=self.last_step_age(),
-            cached_tokens=engine.num_cached_tokens,
-            adapters=engine.resident,
-            adapter_bytes=engine.adapters.num_bytes,
-        )
+        return EngineStats.of(self.engine, self.last_step_age())
+
+    def _check_queue(self, request: Request) -> None:
+        if request.n > self.limit:
+            raise UserError(
+                f"n is {request.n}, but at most {self.limit} continuations can be under way"
+            )
+        if self.num_open + request.n > self.limit:
+            raise QueueFull(f"{self.num_open} requests are under way already; try again later")
+        tokens = self._coming_tokens + self.engine.num_waiting_tokens
+        if tokens and 0 < self.max_waiting_tokens < tokens + len(request.prompt_ids):
+            raise QueueFull(f"{tokens} tokens wait to be read already; try again later")
 
     def _refuse(self, reason: str) -> None:
         with self._entrance:
@@ -241,7 +223,7 @@ class EngineThread:
 
     def _release(self, request_id: str) -> None:
         """A stream was closed. No lock: this may run inside the garbage collector."""
-        self._open.discard(request_id)
+        self._open.pop(request_id, None)
         self._commands.put(partial(self._drop, request_id))
 
     # From here on: the engine thread alone.
@@ -280,22 +262,33 @@ class EngineThread:
                 return
             command()
 
-    def _add(self, request: Request, stream: weakref.ref[EventStream], hold: Hold) -> None:
-        if stream() is not None:  # dropped before it began
-            self._streams[request.id] = stream
-            self.engine.add(request, held=True)
+    def _add(self, request: Request, reader: Reader, hold: Hold) -> None:
+        with self._entrance:
+            self._coming_tokens -= len(request.prompt_ids)
+        if reader.stream() is not None:  # not dropped before it began
+            self._readers[request.id] = reader
+            try:
+                self.engine.add(request, held=True)
+            except Exception as error:  # others must go on, whatever is wrong with this one
+                logger.exception("a request was not taken in")
+                self._end(request.id, "error", f"{type(error).__name__}: {error}")
         hold.close()  # the engine has its own by now
 
     def _drop(self, request_id: str) -> None:
-        if self._streams.pop(request_id, None) is not None:
+        if self._readers.pop(request_id, None) is not None:
             self.engine.abort(request_id)
 
     def _abort(self, request_id: str) -> None:
         if self.engine.abort(request_id):
-            self._deliver([Event(request_id=request_id, finish_reason="abort")])
+            self._end(request_id, "abort")
+
+    def _end(self, request_id: str, reason: FinishReason, problem: str | None = None) -> None:
+        """Tell a reader that what it still waits for has ended."""
+        if (reader := self._readers.get(request_id)) is not None:
+            self._deliver(reader.ends(reason, problem))
 
     def _abort_all(self) -> None:
-        for request_id in list(self._streams):
+        for request_id in list(self._readers):
             self._abort(request_id)
 
     def _start_draining(self) -> None:
@@ -308,12 +301,15 @@ class EngineThread:
         """Hand events to their readers, one call per event loop."""
         by_loop: dict[asyncio.AbstractEventLoop, dict[EventStream, list[Event]]] = {}
         for event in events:
-            reference = self._streams.get(event.request_id)
-            stream = reference() if reference is not None else None
-            if stream is not None:
+            reader = self._readers.get(event.request_id)
+            if reader is None:
+                continue
+            if (stream := reader.stream()) is not None:
                 by_loop.setdefault(stream.loop, {}).setdefault(stream, []).append(event)
             if event.finish_reason is not None:
-                self._streams.pop(event.request_id, None)
+                reader.open.discard(event.index)
+                if not reader.open:
+                    del self._readers[event.request_id]
         for loop, batches in by_loop.items():
             try:
                 loop.call_soon_threadsafe(_hand_over, batches)
@@ -330,11 +326,27 @@ class EngineThread:
             with contextlib.suppress(Exception):  # the engine may be broken by now
                 command()
         ends = []
-        for request_id in self._streams:
-            ends.append(Event(request_id=request_id, finish_reason=reason, error=problem))
+        for request_id, reader in self._readers.items():
+            ends += reader.ends(reason, problem)
             with contextlib.suppress(Exception):
                 self.engine.abort(request_id)
         self._deliver(ends)
+
+
+class Reader:
+    """Who reads a request, and which of its continuations have not ended."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self.request_id = stream.request_id
+        self.stream = weakref.ref(stream)
+        self.open = set(range(stream.num_open))
+
+    def ends(self, reason: FinishReason, problem: str | None) -> list[Event]:
+        """The last events of those."""
+        return [
+            Event(request_id=self.request_id, finish_reason=reason, error=problem, index=index)
+            for index in sorted(self.open)
+        ]
 
 
 def _carry_out(future: Future[T], work: Callable[[Engine], T], engine: Engine) -> None:
