@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nanohydra.continual.strategy import Lab
 
 BASE, DATA, STATES, RESULTS = "base", "data", "states", "results.json"
+WIDTH = 160  # of the table, where no terminal says how wide it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +60,14 @@ def main(words: list[str]) -> None:
 
 
 def report(options: ContinualOptions, recipe: Recipe) -> None:
-    """Print the tables of some runs."""
+    """Print the tables of some runs, and write a page that compares them."""
     from nanohydra.continual import load_results
 
     folders = options.folders or (run_path(recipe, None),)
     found = [load_results(folder) for folder in folders]
     for results in found:
         show(results)
+    write_page(found, options.out or (folders[0] if folders[0].is_dir() else folders[0].parent))
 
 
 def run(options: ContinualOptions, recipe: Recipe, *, command: str) -> None:
@@ -97,6 +99,7 @@ def run(options: ContinualOptions, recipe: Recipe, *, command: str) -> None:
         raise SystemExit({"SIGINT": 130, "SIGTERM": 143}[stop.signal_name]) from None
     shutil.rmtree(folder / STATES, ignore_errors=True)
     show(results)
+    write_page([results], folder)
     console().print(f"written to {folder / RESULTS}", soft_wrap=True)
 
 
@@ -258,7 +261,7 @@ def say_row(results: Results, learned: str, row: Row, seconds: float | None) -> 
         for task, metric, score in zip(results.tasks, results.metrics, row, strict=True)
     ]
     after = "the base" if seconds is None else f"after {learned} ({seconds:.0f} s)"
-    console(stderr=True).print(f"  {after}: {', '.join(parts)}")
+    console(stderr=True).print(f"  {after}: {', '.join(parts)}", soft_wrap=True)
 
 
 def reading(score: float | None, metric: str) -> str:
@@ -280,4 +283,16 @@ def show(results: Results) -> None:
         shown.add_column(name, justify="right" if number else "left", no_wrap=True)
     for line in lines:
         shown.add_row(*line)
-    console().print(shown)
+    out = console()
+    if not out.is_terminal:
+        out.width = max(out.width, WIDTH)  # a file has no width of its own
+    out.print(shown)
+
+
+def write_page(results: Sequence[Results], folder: Path) -> None:
+    """Plots and a page that shows them."""
+    from nanohydra.continual.report import write_report
+
+    written = write_report(results, folder)
+    page = next((path for path in written if path.suffix == ".html"), folder)
+    console().print(f"report: {page}", soft_wrap=True)

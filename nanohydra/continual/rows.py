@@ -6,17 +6,18 @@ how many will come; in groups, each group has an equal share of the places.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from nanohydra.continual.turns import in_turn
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Batch
 
 FIELDS = ("ids_BT", "labels_BT", "positions_BT", "segments_BT")
-T = TypeVar("T")
 
 
 class RowBuffer:
@@ -91,12 +92,19 @@ class RowBuffer:
         rows.append(row_4T)
 
     def draw(self, count: int, tasks: Iterable[int], random: torch.Generator) -> Batch | None:
-        """At most `count` different rows of these tasks, uniformly; None if there are none."""
-        rows = [row for task in tasks for row in self.groups.get(task, ())]
-        if not rows or count < 1:
+        """At most `count` different rows of these tasks; None if there are none.
+
+        Uniformly of all rows or, balanced, of each task in turn.
+        """
+        groups = [self.groups[task] for task in tasks if self.groups.get(task)]
+        if not groups or count < 1:
             return None
-        chosen = torch.randperm(len(rows), generator=random)[:count].tolist()
-        rows_B4T = torch.stack([rows[place] for place in chosen]).long()
+        if self.balanced:
+            order = torch.randperm(len(groups), generator=random).tolist()
+            rows = list(islice(in_turn([shuffled(groups[i], random) for i in order]), count))
+        else:
+            rows = shuffled([row for group in groups for row in group], random)[:count]
+        rows_B4T = torch.stack(rows).long()
         return Batch(**{name: rows_B4T[:, field] for field, name in enumerate(FIELDS)})
 
     def state_dict(self) -> dict[str, Any]:
@@ -113,6 +121,11 @@ class RowBuffer:
         self.seen = {int(task): held["seen"] for task, held in state.items()}
 
 
+def shuffled(rows: list[Tensor], random: torch.Generator) -> list[Tensor]:
+    """The rows in a random order."""
+    return [rows[place] for place in torch.randperm(len(rows), generator=random).tolist()]
+
+
 def joined(first: Batch, second: Batch) -> Batch:
     """The rows of one batch and then those of another."""
     return Batch(
@@ -123,9 +136,3 @@ def joined(first: Batch, second: Batch) -> Batch:
 def taken(batch: Batch, rows: Any) -> Batch:
     """Some rows of a batch."""
     return Batch(**{name: getattr(batch, name)[rows] for name in FIELDS})
-
-
-def in_turn(groups: Sequence[Sequence[T]]) -> Iterable[T]:
-    """One item of each group, then another of each: balanced, however long the groups are."""
-    for place in range(max(map(len, groups), default=0)):
-        yield from (group[place] for group in groups if place < len(group))

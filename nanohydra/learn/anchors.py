@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from nanohydra.adapters.lora import targeted
+from nanohydra.continual.distillation import mean_divergence
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Document, Record
 from nanohydra.data import open_source
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from nanohydra.checkpoint import Loaded
 
 ROWS_AT_ONCE = 16
-LOGITS_AT_ONCE = 2**25  # of a large vocabulary; the backward pass computes them again
 MAX_SPREAD_SAMPLES = 256
 PRIMER_DOMAINS = ("stories", "greetings", "arithmetic", "reading", "facts", "taught", "abstain")
 GENERAL, OWN_TEXT = "general", "own_text"
@@ -154,19 +153,4 @@ class Anchors:
             return None
         base_ND = self.hidden_ND[places_BT[mask_BT].to(self.hidden_ND.device)]
         x_ND = x_BTD[mask_BT.to(x_BTD.device)]
-        chunk = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
-        if len(x_ND) <= chunk:
-            return divergences(model, base_ND, x_ND).mean()
-        parts = zip(torch.split(base_ND, chunk), torch.split(x_ND, chunk), strict=True)
-        sums: list[Tensor] = [
-            checkpoint(divergences, model, base, x, use_reentrant=False).sum() for base, x in parts
-        ]
-        return torch.stack(sums).sum() / len(x_ND)
-
-
-def divergences(model: Decoder, base_ND: Tensor, x_ND: Tensor) -> Tensor:
-    """KL(base || model) at each of N places, from final hidden states; no gradient to the base."""
-    with torch.no_grad():
-        base_NV = torch.log_softmax(model.unembed(base_ND).float(), -1)
-    here_NV = torch.log_softmax(model.unembed(x_ND).float(), -1)
-    return (base_NV.exp() * (base_NV - here_NV)).sum(-1)
+        return mean_divergence(model, base_ND, model, x_ND)

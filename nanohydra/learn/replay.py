@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
+from nanohydra.continual.turns import in_turn
 from nanohydra.core.types import Conversation, Document, Message, Record
 from nanohydra.data.primer.craft import capital
 from nanohydra.learn.study.items import StudyItem
@@ -67,12 +68,12 @@ def choose_replay(
     near = sorted(
         lessons, key=lambda id: -len(telling & {w for item in lessons[id] for w in _words(item)})
     )
-    first = list(_in_turn([lessons[id] for id in near[: max(1, len(near) // 4)]]))
+    first = list(in_turn([lessons[id] for id in near[: max(1, len(near) // 4)]]))
     chosen = first[: int(count * NEAR_SHARE)]
     taken = {id(item) for item in chosen}
     order = list(lessons)
     rng.shuffle(order)
-    rest = (item for item in _in_turn([lessons[i] for i in order]) if id(item) not in taken)
+    rest = (item for item in in_turn([lessons[i] for i in order]) if id(item) not in taken)
     for item in rest:
         if len(chosen) >= count:
             break
@@ -117,12 +118,6 @@ def texts_of_base(
         loaded.model, loaded.tokenizer, openings, max_new_tokens=max_new_tokens, seed=0
     )
     return [Document(text=opening + text) for opening, text in zip(openings, texts, strict=True)]
-
-
-def _in_turn(groups: Sequence[Sequence[StudyItem]]) -> Iterable[StudyItem]:
-    """One item of each group, then another of each."""
-    for place in range(max(map(len, groups), default=0)):
-        yield from (group[place] for group in groups if place < len(group))
 
 
 def _words(item: StudyItem) -> tuple[str, ...]:

@@ -16,7 +16,13 @@ from nanohydra.testing_streams import toy_lab, toy_stream
 
 ROW_BYTES = 4 * 16 * 2  # of the toy stream, in 16 bits
 BUDGET = 10 * ROW_BYTES + 7
-OPTIONS = {"budget_bytes": BUDGET, "fisher_rows": 8, "rows": 8, "strength": 10.0}
+OPTIONS = {  # of whatever strategy has them
+    "budget_bytes": BUDGET,
+    "fisher_rows": 8,
+    "rows": 8,
+    "strength": 1.0,
+    "density": 0.9,
+}
 
 
 @pytest.fixture(scope="module")

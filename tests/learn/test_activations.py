@@ -10,8 +10,9 @@ from torch import Tensor
 
 from nanohydra.adapters.lora import attach
 from nanohydra.checkpoint import Loaded
+from nanohydra.continual import distillation
 from nanohydra.core.errors import UserError
-from nanohydra.learn import activations, anchors
+from nanohydra.learn import activations
 from nanohydra.learn.activations import activation_bytes, counting, recomputes
 from nanohydra.learn.anchors import Anchors
 from nanohydra.learn.config import AdapterTrainConfig, LearnConfig
@@ -134,8 +135,8 @@ def test_a_divergence_in_parts_is_the_whole_one(
     rows = pack([[sample] for sample in held.samples])
     x_BTD = (model.hidden(rows.batch.ids_BT).detach() * 1.3).requires_grad_()
     found = []
-    for limit in (anchors.LOGITS_AT_ONCE, 7 * model.config.vocab_size):
-        monkeypatch.setattr(anchors, "LOGITS_AT_ONCE", limit)
+    for limit in (distillation.LOGITS_AT_ONCE, 7 * model.config.vocab_size):
+        monkeypatch.setattr(distillation, "LOGITS_AT_ONCE", limit)
         with counting(model) as kept:
             kl = held.divergence(model, x_BTD, rows.places_BT)
             assert kl is not None

@@ -22,7 +22,16 @@ STRATEGIES = Table(
         "replay_balanced": "nanohydra.continual.strategies.replay:BalancedReplay",
         "ewc": "nanohydra.continual.strategies.ewc:Ewc",
         "ewc_online": "nanohydra.continual.strategies.ewc:OnlineEwc",
+        "lwf": "nanohydra.continual.strategies.lwf:Lwf",
+        "agem": "nanohydra.continual.strategies.agem:Agem",
+        "generative_replay": "nanohydra.continual.strategies.generative_replay:GenerativeReplay",
         "lora_per_task": "nanohydra.continual.strategies.lora_per_task:LoraPerTask",
+        "lora_routed": "nanohydra.continual.strategies.lora_routed:LoraRouted",
+        "nested_lora": "nanohydra.continual.strategies.nested_lora:NestedLora",
+        "olora": "nanohydra.continual.strategies.olora:OLora",
+        "merge_average": "nanohydra.continual.strategies.merge:MergeAverage",
+        "merge_ties": "nanohydra.continual.strategies.merge:MergeTies",
+        "merge_dare": "nanohydra.continual.strategies.merge:MergeDare",
     },
 )
 __all__ = ["STRATEGIES", "check_options", "make"]
