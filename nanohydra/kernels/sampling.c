@@ -115,13 +115,14 @@ typedef struct {
  * The range of the keys is cut into bins, and then that of the bin in which the target lies. */
 static uint32_t select_key(const uint32_t *keys, const float *w, int64_t n, double target,
                            Scratch s) {
-    uint32_t low = UINT32_MAX, high = 0;
     double above = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        low = keys[i] < low ? keys[i] : low;
-        high = keys[i] > high ? keys[i] : high;
-    }
-    while (low < high) {
+    for (;;) {
+        uint32_t low = UINT32_MAX, high = 0;
+        for (int64_t i = 0; i < n; i++) {
+            low = keys[i] < low ? keys[i] : low;
+            high = keys[i] > high ? keys[i] : high;
+        }
+        if (low >= high) return low;
         int shift = 0, found = 0;
         while ((high - low) >> shift >= BINS) shift++;
         memset(s.bins, 0, BINS * sizeof(double));
@@ -132,20 +133,15 @@ static uint32_t select_key(const uint32_t *keys, const float *w, int64_t n, doub
             if (above + s.bins[bin] >= target) break;
             above += s.bins[bin];
         }
-        int64_t kept = 0;
-        uint32_t from = low + ((uint32_t)found << shift);
-        low = UINT32_MAX, high = 0;
+        int64_t kept = 0; /* counted without a branch, which could not be foreseen */
         for (int64_t i = 0; i < n; i++) {
             uint32_t key = keys[i];
-            if ((key - from) >> shift) continue;
-            low = key < low ? key : low;
-            high = key > high ? key : high;
             if (w) s.few_weights[kept] = w[i];
-            s.few[kept++] = key;
+            s.few[kept] = key;
+            kept += (key - low) >> shift == (uint32_t)found;
         }
         keys = s.few, w = w ? s.few_weights : 0, n = kept;
     }
-    return low;
 }
 
 /* Keys and weights of the values from the bound on; how many there are. */
@@ -180,9 +176,11 @@ static float find_cutoff(const float *x, int64_t v, float top, float temperature
         int64_t kept = 0;
         total = 0.0;
         for (int64_t i = 0; i < n; i++) {
-            if (s.keys[i] < least) continue;
+            int keep = s.keys[i] >= least;
+            total += keep ? s.gathered[i] : 0.0f;
             s.keys[kept] = s.keys[i];
-            total += s.gathered[kept++] = s.gathered[i];
+            s.gathered[kept] = s.gathered[i];
+            kept += keep;
         }
         n = kept;
     }
@@ -221,20 +219,19 @@ static int64_t draw(const float *x, int64_t v, float cutoff, float floor, double
         total += sums[b] = sum_lanes(lanes);
     }
     double place = uniform * total;
-    int64_t last = 0; /* rounding must never reach past the last token that is kept */
+    int64_t block = 0; /* rounding must never reach past the last token that is kept */
     for (int64_t b = 0; b * BLOCK < v; b++) {
         if (sums[b] <= 0.0f) continue;
-        int64_t end = (b + 1) * BLOCK < v ? (b + 1) * BLOCK : v;
-        int inside = before + sums[b] > place;
-        double reached = before;
-        for (int64_t j = b * BLOCK; j < end; j++) {
-            if (s.w[j] <= 0.0f) continue;
-            last = j;
-            reached += s.w[j];
-            if (inside && reached > place) return j;
-        }
-        if (inside) return last;
+        block = b;
+        if (before + sums[b] > place) break;
         before += sums[b];
+    }
+    int64_t last = 0, end = (block + 1) * BLOCK < v ? (block + 1) * BLOCK : v;
+    for (int64_t j = block * BLOCK; j < end; j++) {
+        if (s.w[j] <= 0.0f) continue;
+        last = j;
+        before += s.w[j];
+        if (before > place) break;
     }
     return last;
 }
