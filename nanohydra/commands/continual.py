@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from nanohydra.continual.strategy import Lab
 
 BASE, DATA, STATES, RESULTS = "base", "data", "states", "results.json"
+FIXED = (
+    "tokenizer",
+    "model",
+    "data",
+    "pretrain",
+    "continual",
+    "runtime",
+)  # of what can be added to
 WIDTH = 160  # of the table, where no terminal says how wide it is
 
 
@@ -167,7 +175,7 @@ def check_same(there: Results, wanted: Results, folder: Path) -> None:
     """
 
     def fixed(results: Results) -> dict[str, object]:
-        recipe = dict(results.recipe)
+        recipe = {key: results.recipe.get(key) for key in FIXED}
         continual = {k: v for k, v in recipe["continual"].items() if k != "options"}
         return {"sources": results.sources, "recipe": {**recipe, "continual": continual}}
 
