@@ -42,8 +42,8 @@ class Figures:
 
     @property
     def bytes_beside(self) -> int:
-        """Everything that is kept beside one model: memory and added parameters, float32."""
-        return self.memory + FLOAT_BYTES * self.added
+        """All that is kept beside one model. Adapters are part of the memory already."""
+        return max(self.memory, FLOAT_BYTES * self.added)
 
 
 def figures(results: Results) -> list[Figures]:
@@ -108,11 +108,13 @@ def score_text(score: float | None, metric: str) -> str:
 
 
 def lost_text(value: float | None, unit: str) -> str:
-    """A loss with its sign: +12.3%, or -4.5 points, where more is worse."""
+    """A loss as a change with its sign: perplexity +12.3%, or points -4.5."""
     if value is None:
         return "–"
     digits = 0 if abs(value) >= 100 else 1
-    return f"{value:+.{digits}f}%" if unit == "%" else f"{-value:+.{digits}f}"
+    change = round(value if unit == "%" else -value, digits)
+    end = "%" if unit == "%" else ""
+    return f"{change:+.{digits}f}{end}" if change else f"0.0{end}"  # never -0.0
 
 
 def spread_text(found: Interval | None, digits: int = 3) -> str:

@@ -87,14 +87,15 @@ def _costs(run: Results, found: Sequence[Figures]) -> list[tuple[str, str, str]]
         (str(len(found)), "strategies", f"{seeds} {'seed' if seeds == 1 else 'seeds'} each"),
     ]
     unit = lost_unit(run)
+    end = "" if unit == "%" else " points"
     single = [f for f in found if f.lost is not None and not f.added and f.name not in ALL_DATA]
     if single:
         best = min(single, key=lambda f: f.lost.mean if f.lost else 0.0)
         assert best.lost is not None
-        rows.append((lost_text(best.lost.mean, unit), "least lost with one model", best.name))
+        rows.append((lost_text(best.lost.mean, unit) + end, "least lost with one model", best.name))
     naive = next((f for f in found if f.name == "naive" and f.lost is not None), None)
     if naive is not None and naive.lost is not None:
-        rows.append((lost_text(naive.lost.mean, unit), "lost by doing nothing", "naive"))
+        rows.append((lost_text(naive.lost.mean, unit) + end, "lost by doing nothing", "naive"))
     return rows
 
 

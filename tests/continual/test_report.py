@@ -109,6 +109,8 @@ def test_a_seed_that_was_not_evaluated_makes_no_mean(run: Results) -> None:
         (lost_text(3.21, "%"), "+3.2%"),
         (lost_text(321.4, "%"), "+321%"),
         (lost_text(4.5, "points"), "-4.5"),
+        (lost_text(0.0, "points"), "0.0"),
+        (lost_text(-0.01, "%"), "0.0%"),
         (bytes_text(0), "0"),
         (bytes_text(3 * 2**19), "1.5 MiB"),
     ],
