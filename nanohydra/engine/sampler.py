@@ -28,6 +28,7 @@ from nanohydra.engine.sampling.plan import Plan
 from nanohydra.engine.sampling.state import SampleState, key_of
 from nanohydra.kernels.sampling import RowSampler
 
+MAX_PLANS = 64
 Tops = tuple[tuple[int, float], ...]
 
 
@@ -62,7 +63,7 @@ class Sampler:
         self.device = device
         self.compiler = None if vocabulary is None else GrammarCompiler(vocabulary)
         self._native = RowSampler(self.num_ids) if RowSampler.fits(device) else None
-        self._plan: Plan | None = None
+        self._plans: dict[tuple[int, ...], Plan] = {}
 
     def check(self, params: SamplingParams) -> None:
         """Raise UserError if these parameters can not be used here. Safe from any thread."""
@@ -149,11 +150,17 @@ class Sampler:
         return states
 
     def _plan_of(self, states: Sequence[SampleState]) -> Plan:
-        """The parameters of the rows as tensors; made anew only when they change."""
-        params = [state.params for state in states]
-        if self._plan is None or self._plan.params != params:
-            self._plan = Plan.of(params, self.num_ids, self.device, native=self._native is not None)
-        return self._plan
+        """The parameters of the rows as tensors; the last few are kept, as they come again."""
+        # A plan keeps its parameters alive, so an id can mean nothing else.
+        key = tuple([id(state.params) for state in states])
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            params = [state.params for state in states]
+            plan = Plan.of(params, self.num_ids, self.device, native=self._native is not None)
+            self._plans[key] = plan
+        return plan
 
     def _change(
         self, logits_MV: Tensor, states: Sequence[SampleState], plan: Plan
