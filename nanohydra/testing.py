@@ -18,6 +18,7 @@ from nanohydra.chat import (
     ChatEvent,
     ChatParams,
     Done,
+    EngineStats,
     EngineStopped,
     Offer,
     QueueFull,
@@ -49,6 +50,21 @@ class FakeEngine:
     finished: int = 0
     stopped: bool = False
     cut: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stats(self) -> EngineStats:
+        """What runs, and no tokens."""
+        return EngineStats(
+            num_active=self.running,
+            num_waiting=0,
+            max_rows=self.max_requests,
+            max_length=0,
+            num_steps=0,
+            prompt_tokens=0,
+            generated_tokens=0,
+            finished={"stop": self.finished, "abort": self.aborted},
+            state_bytes=0,
+            last_step_age=self.step_age,
+        )
 
     def last_step_age(self) -> float:
         """Seconds since the engine last got on."""

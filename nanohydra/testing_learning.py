@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,6 +93,11 @@ class FakeLearning:
     def jobs(self) -> list[Json]:
         """All jobs, the latest first."""
         return [self.job(id) for id in reversed(self.all_jobs)]
+
+    def counts(self) -> tuple[dict[str, int], int]:
+        """Jobs by state, and changes of aliases."""
+        states = Counter(str(job["state"]) for job in self.jobs())
+        return dict(states), sum(len(each.history) for each in self.names.values())
 
     def cancel(self, id: str) -> Json:
         """End a job; its lessons stay in memory."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nanohydra.chat.journal import Journal
     from nanohydra.chat.model import ChatModel
     from nanohydra.engine.request import QueueFull
+    from nanohydra.engine.stats import EngineStats
     from nanohydra.engine.thread import EngineStopped
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "ChatModel",
     "ChatParams",
     "Done",
+    "EngineStats",
     "EngineStopped",
     "Grammar",
     "Journal",
@@ -63,6 +65,7 @@ __getattr__ = lazy_names(
     {
         "ChatModel": "nanohydra.chat.model",
         "answer_all": "nanohydra.chat.answers",
+        "EngineStats": "nanohydra.engine.stats",
         "EngineStopped": "nanohydra.engine.thread",
         "Journal": "nanohydra.chat.journal",
         "QueueFull": "nanohydra.engine.request",

@@ -16,6 +16,7 @@ class Clock:
         self._start = time.perf_counter()
         self._first: float | None = None
         self._last: float | None = None  # the latest token of the round
+        self.gaps: list[float] = []  # between tokens of a round, in seconds
         self._seconds = 0.0
         self._tokens = 0
 
@@ -28,7 +29,9 @@ class Clock:
                 self._first = event.time
             # The first token of a round pays for reading the prompt: the rate leaves it out.
             if self._last is not None:
-                self._seconds += event.time - self._last
+                gap = event.time - self._last
+                self.gaps.append(gap)
+                self._seconds += gap
                 self._tokens += 1
             self._last = event.time
 

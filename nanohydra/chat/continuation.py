@@ -74,6 +74,7 @@ class Continuation:
             note=self.error or "",
             adapter=adapter,
             tokens=tuple(self.tokens),
+            gaps=tuple(clock.gaps),
         )
 
     def read(self, events: Iterable[Event]) -> TextDelta:

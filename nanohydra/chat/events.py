@@ -172,6 +172,7 @@ class Done:
     tokens: of the text, where the parameters ask for their probabilities.
     calls: those that the caller has to run, with finish_reason "tool_calls"; they are in the last
         message as well. Each is a `CallDelta` that is whole.
+    gaps: seconds between each token of a round and the next.
     """
 
     finish_reason: FinishReason | Literal["tool_calls"]
@@ -183,6 +184,7 @@ class Done:
     adapter: str | None = None
     tokens: tuple[Token, ...] = ()
     calls: tuple[CallDelta, ...] = ()
+    gaps: tuple[float, ...] = ()
     kind: Literal["done"] = "done"
 
 

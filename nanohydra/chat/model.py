@@ -226,4 +226,4 @@ class ChatModel:
         finally:
             events.close()
             hold.close()
-        yield reply.done(clock.timings(), adapter)
+        yield reply.done(clock, adapter)

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from nanohydra.chat.clock import Clock
 from nanohydra.chat.context import make_prompt
-from nanohydra.chat.events import CallDelta, ChatParams, Done, TextDelta, Timings, Token, Usage
+from nanohydra.chat.events import CallDelta, ChatParams, Done, TextDelta, Token, Usage
 from nanohydra.chat.offer import CallCollector, Offer, to_call
 from nanohydra.chat.stops import StopStrings
 from nanohydra.chat.trail import Trail
@@ -240,7 +241,7 @@ class Reply:
         """End the reply."""
         self.finish_reason, self.note = reason, note
 
-    def done(self, timings: Timings, adapter: str | None = None) -> Done:
+    def done(self, clock: Clock, adapter: str | None = None) -> Done:
         """The last event of the reply, which `adapter` wrote."""
         assert self.finish_reason is not None
         return Done(
@@ -251,13 +252,14 @@ class Reply:
                 context_tokens=self.context_tokens,
                 context_length=self.max_length,
             ),
-            timings=timings,
+            timings=clock.timings(),
             messages=tuple(self.messages),
             dropped_turns=self.dropped_turns,
             note=self.note,
             adapter=adapter,
             tokens=tuple(self.tokens),
             calls=self.calls,
+            gaps=tuple(clock.gaps),
         )
 
     def _named(self, call: ToolCall) -> ToolCall:

@@ -19,6 +19,7 @@ import torch
 
 from nanohydra.adapters.weights import AdapterWeights
 from nanohydra.core.errors import UserError
+from nanohydra.core.histogram import Histogram
 from nanohydra.core.tokens import TokenTable
 from nanohydra.core.types import FinishReason
 from nanohydra.engine.blocks import BlockCounts, BlockPool
@@ -69,6 +70,7 @@ class Engine:
         self.runner = make_runner(config, model, self.state, max_tokens)
         self.forward = Forward(model, self.runner, self.sampler)
         self.num_steps = 0
+        self.step_tokens = Histogram([2**n for n in range(15)])
         self.num_prompt_tokens = 0
         self.num_generated_tokens = 0
         self.finished: Counter[str] = Counter(stop=0, length=0, abort=0, error=0)
@@ -203,6 +205,8 @@ class Engine:
         if self._deadlines and self._deadlines[0][0] <= time.perf_counter():
             self._expire(events)
         plan = self.scheduler.plan()
+        num_read = sum(piece.length for piece in plan.pieces)
+        self.step_tokens.observe(num_read + len(self.scheduler.rows))
         for source, target in plan.copies:
             self.state.copy_block(source, target)
         rows = self.scheduler.rows

@@ -9,14 +9,18 @@ again later (preemption by recompute). Knows nothing of tensors and models.
 
 from __future__ import annotations
 
+import time
 from bisect import insort
 from dataclasses import dataclass, field
 
+from nanohydra.core.histogram import Histogram
 from nanohydra.engine.blocks import BlockPool
 from nanohydra.engine.config import EngineConfig
 from nanohydra.engine.request import Request
 from nanohydra.engine.rows import Rows
 from nanohydra.engine.sequence import Rank, Sequence
+
+QUEUE_BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Scheduler:
         self.reading: list[Sequence] = []  # by rank
         self.waiting: list[Sequence] = []  # by rank
         self.num_waiting_tokens = 0
+        self.queue_seconds = Histogram(QUEUE_BOUNDS)  # until a sequence first got a row
         self.num_preemptions = 0
         self.num_queries = 0  # tokens that were looked up among the known blocks, and those found
         self.num_hits = 0
@@ -200,6 +205,8 @@ class Scheduler:
         sequence.num_published = len(found)
         sequence.num_read = len(found) * self.config.block_size
         if sequence.num_counted < 0:
+            earlier = sequence.request.priority * self.config.priority_seconds
+            self.queue_seconds.observe(time.perf_counter() - sequence.rank[0] + earlier)
             self.num_queries += len(sequence.ids)
             self.num_hits += sequence.num_read
             sequence.num_counted = sequence.num_read

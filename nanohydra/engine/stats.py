@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from nanohydra.core.histogram import Histogram
 from nanohydra.engine.blocks import BlockCounts
-from nanohydra.engine.engine import Engine
+
+if TYPE_CHECKING:
+    from nanohydra.engine.engine import Engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,7 @@ class EngineStats:
     blocks: of the memory for keys and values, `block_size` tokens each; state_bytes: all of it.
     preemptions: how often a sequence had to give its blocks back.
     adapters: ids of those loaded. runner: what runs the forward calls.
+    step_tokens: of each step. queue_seconds: from a request to its first row.
     """
 
     num_active: int
@@ -42,6 +47,8 @@ class EngineStats:
     blocks: BlockCounts = BlockCounts(free=0, cached=0, active=0, total=0)
     block_size: int = 0
     runner: str = ""
+    step_tokens: Histogram = field(default_factory=lambda: Histogram(()))
+    queue_seconds: Histogram = field(default_factory=lambda: Histogram(()))
 
     @property
     def kv_usage(self) -> float:
@@ -71,4 +78,6 @@ class EngineStats:
             blocks=engine.kv_blocks,
             block_size=engine.config.block_size,
             runner=engine.runner.name,
+            step_tokens=engine.step_tokens,
+            queue_seconds=engine.scheduler.queue_seconds,
         )

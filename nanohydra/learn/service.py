@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -117,6 +118,12 @@ class LearningService:
     def jobs(self) -> list[Json]:
         """All jobs, the latest first."""
         return [views.job(self.store, job) for job in self.store.jobs()]
+
+    def counts(self) -> tuple[dict[str, int], int]:
+        """How many jobs are in each state, and how often an alias came to mean other versions."""
+        states = Counter(str(job.state) for job in self.store.jobs(limit=1_000_000))
+        swaps = sum(len(self.bank.alias(name).history) for name in self.bank.aliases())
+        return dict(states), swaps
 
     def cancel(self, id: str) -> Json:
         """Ask a job to end. Raises UnknownJob."""

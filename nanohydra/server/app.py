@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from nanohydra import __version__
 from nanohydra.chat import Journal
@@ -17,6 +18,7 @@ from nanohydra.server import (
     errors,
     health,
     lessons,
+    metrics,
     models,
     page,
     texts,
@@ -73,7 +75,16 @@ def create_app(
     app.include_router(lessons.router)
     app.include_router(adapters.router)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     page.install(app)
     app.add_middleware(Guard, config=config)
-    app.add_middleware(Envelope)  # the last one added is the outermost
+    if config.allow_origins:
+        app.add_middleware(
+            CORSMiddleware,  # before the guard, as a preflight carries no key
+            allow_origins=config.allow_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id", "retry-after"],
+        )
+    app.add_middleware(Envelope, metrics=service.metrics)  # the last one added is the outermost
     return app

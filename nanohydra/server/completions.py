@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from functools import partial
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -56,9 +56,11 @@ async def complete(body: ChatRequest, request: Request, service: Here) -> Respon
     log = request.state.log
     reply = reply_to(body, config, way)
     if body.stream:
-        return EventStream(frames(items, reply, body.n or 1, log, recorder))
+        account = partial(service.account, log)
+        pieces = frames(items, reply, body.n or 1, account, recorder)
+        return EventStream(pieces, config.stall_seconds)
     found = await unless_gone(request.receive, answers(items))
-    log.update(figures(found))
+    service.account(log, found)
     for done in found:
         refuse_failed(done)
     completion = reply.completion(found)
@@ -132,10 +134,13 @@ async def frames(
     items: AsyncGenerator[Item | None],
     reply: wire.Wire,
     num_choices: int,
-    log: dict[str, Any],
+    account: Callable[[Sequence[Done]], None],
     recorder: Recorder | None = None,
 ) -> AsyncGenerator[bytes]:
-    """A streamed reply as server-sent events. The recorder has seen each event already."""
+    """A streamed reply as server-sent events; the answers that ended go to `account`.
+
+    The recorder has seen each event already.
+    """
     found: list[Done] = []
     try:
         for index in range(num_choices):
@@ -161,7 +166,7 @@ async def frames(
         logger.exception("an answer failed")
         yield wire.frame(ApiError(500, "the answer failed; see the server's log").body())
     finally:
-        log.update(figures(found))
+        account(found)
         await items.aclose()
 
 
@@ -187,16 +192,3 @@ def refuse_failed(done: Done) -> None:
         raise ApiError(500, "the model failed on this answer; see the server's log")
     if done.finish_reason == "abort":
         raise ApiError(503, "the server is shutting down", code="draining")
-
-
-def figures(found: Sequence[Done]) -> dict[str, Any]:
-    """What the log says about the answers of a request."""
-    if not found:
-        return {}
-    return {
-        "finish": [done.finish_reason for done in found],
-        "prompt_tokens": found[0].usage.prompt_tokens,
-        "completion_tokens": sum(done.usage.completion_tokens for done in found),
-        "ttft_ms": round(min(done.timings.ttft_s for done in found) * 1000, 1),
-        "tokens_per_s": round(max(done.timings.tokens_per_s for done in found), 1),
-    }

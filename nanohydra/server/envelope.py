@@ -17,11 +17,13 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nanohydra.server.counting import Metrics
 from nanohydra.server.errors import ApiError
 
 access = logging.getLogger("nanohydra.access")
 logger = logging.getLogger("nanohydra.server")
 
+PROBES = ("/ready", "/metrics")
 CLIENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 SECURITY_HEADERS = {
     "content-security-policy": (
@@ -41,8 +43,9 @@ SECURITY_HEADERS = {
 class Envelope:
     """Wrap each request: id (the client's own, where it sent a sane one), headers, log, 500."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -76,6 +79,9 @@ class Envelope:
             failure = ApiError(500, f"the server failed; its log names {request_id}")
             await failure.response()(scope, receive, send_dressed)
         finally:
+            self.metrics.replies[status] += 1
+            if figures.get("client_gone"):
+                self.metrics.gone()
             line: dict[str, Any] = {
                 "id": request_id,
                 "client": (scope.get("client") or ("",))[0],
@@ -85,6 +91,7 @@ class Envelope:
                 "ms": round((time.perf_counter() - start) * 1000, 1),
                 **figures,
             }
-            # The page's own files would drown the rest.
-            level = logging.DEBUG if line["path"].startswith("/static/") else logging.INFO
-            access.log(level, json.dumps(line))
+            # The page's own files, and whoever asks every second, would drown the rest.
+            small = line["path"].startswith("/static/") or line["path"] in PROBES
+            level = logging.DEBUG if small and status < 400 else logging.INFO
+            access.log(level, json.dumps(line), extra={"fields": line})

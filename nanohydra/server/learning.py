@@ -69,6 +69,9 @@ class Learning(Protocol):
     def jobs(self) -> list[Json]:
         """All jobs, the latest first."""
 
+    def counts(self) -> tuple[dict[str, int], int]:
+        """How many jobs are in each state, and how often an alias came to mean other versions."""
+
     def cancel(self, id: str) -> Json:
         """End a job; what was not published is dropped."""
 

@@ -14,9 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from fastapi import Depends, Request
 
-from nanohydra.chat import ChatEvent, ChatParams, Done, Journal, Offer, TextDelta, Token
+from nanohydra.chat import (
+    ChatEvent,
+    ChatParams,
+    Done,
+    EngineStats,
+    Journal,
+    Offer,
+    TextDelta,
+    Token,
+)
 from nanohydra.core.types import Message
 from nanohydra.server.config import ServerConfig
+from nanohydra.server.counting import Metrics
 from nanohydra.server.errors import ApiError
 from nanohydra.tools import Tool
 
@@ -31,6 +41,9 @@ CUT_SECONDS = 2.0  # for answers to end after they were cut off
 
 class EngineLike(Protocol):
     """What the server needs of an engine thread."""
+
+    def stats(self) -> EngineStats:
+        """What it does and did; cheap."""
 
     def last_step_age(self) -> float:
         """Seconds without progress while there is work; infinite when the engine is dead."""
@@ -124,6 +137,7 @@ class Service:
         self.status: Status = "loading"
         self.failure: Exception | None = None
         self.started = int(time.time())
+        self.metrics = Metrics()
         self._loader: Loader = chat if callable(chat) else lambda: chat
         self._chat: ChatLike | None = None
         self._teacher = learning
@@ -154,6 +168,22 @@ class Service:
             retry = {"retry-after": str(self.config.retry_seconds)}
             raise ApiError(503, message, code=self.status, headers=retry)
         return self._chat
+
+    def account(self, log: dict[str, Any], found: Sequence[Done]) -> None:
+        """Take the answers of a request, which has ended, into its log line and the metrics."""
+        self.metrics.count(found)
+        if found:
+            log |= {
+                "finish": [done.finish_reason for done in found],
+                "prompt_tokens": found[0].usage.prompt_tokens,
+                "completion_tokens": sum(done.usage.completion_tokens for done in found),
+                "ttft_ms": round(min(done.timings.ttft_s for done in found) * 1000, 1),
+                "tokens_per_s": round(max(done.timings.tokens_per_s for done in found), 1),
+            }
+
+    def engine_stats(self) -> EngineStats | None:
+        """What the engine does and did; None while there is none."""
+        return None if self._chat is None else self._chat.engine.stats()
 
     @property
     def is_stuck(self) -> bool:

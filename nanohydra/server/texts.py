@@ -6,8 +6,9 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Request
@@ -18,7 +19,7 @@ from nanohydra.chat import ChatParams, Done, TextDelta, Token
 from nanohydra.server import sampling, wire
 from nanohydra.server.answering import pinned_adapter
 from nanohydra.server.choices import Item, answers, merge
-from nanohydra.server.completions import figures, queueing, refuse_failed
+from nanohydra.server.completions import queueing, refuse_failed
 from nanohydra.server.config import ServerConfig
 from nanohydra.server.disconnect import EventStream, unless_gone
 from nanohydra.server.errors import ApiError
@@ -84,9 +85,10 @@ async def complete(body: TextRequest, request: Request, service: Here) -> Respon
     items = merge(streams, config.ping_seconds)
     reply = TextWire(config.model_name, body, prompts)
     if body.stream:
-        return EventStream(frames(items, reply, request.state.log))
+        pieces = frames(items, reply, partial(service.account, request.state.log))
+        return EventStream(pieces, config.stall_seconds)
     found = await unless_gone(request.receive, answers(items))
-    request.state.log.update(figures(found))
+    service.account(request.state.log, found)
     for done in found:
         refuse_failed(done)
     return JSONResponse(reply.completion(found))
@@ -207,9 +209,9 @@ class TextWire:
 
 
 async def frames(
-    items: AsyncGenerator[Item | None], reply: TextWire, log: dict[str, Any]
+    items: AsyncGenerator[Item | None], reply: TextWire, account: Callable[[Sequence[Done]], None]
 ) -> AsyncGenerator[bytes]:
-    """A streamed reply as server-sent events."""
+    """A streamed reply as server-sent events; the answers that ended go to `account`."""
     found: list[Done] = []
     try:
         if reply.body.echo:
@@ -234,5 +236,5 @@ async def frames(
         logger.exception("an answer failed")
         yield wire.frame(ApiError(500, "the answer failed; see the server's log").body())
     finally:
-        log.update(figures(found))
+        account(found)
         await items.aclose()
