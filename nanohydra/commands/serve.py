@@ -20,6 +20,7 @@ from nanohydra.commands.options import (
     parse,
     sampling_defaults,
 )
+from nanohydra.core.errors import UserError
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
 
@@ -40,9 +41,13 @@ class ServeOptions(AnsweringOptions):
     port: int = 8000
     """Port to listen on; 0 takes a free one."""
     api_key: str = ""
-    """Key that clients must send."""
+    """Key that clients must send; several, separated by commas, are possible."""
+    api_key_file: Path | None = None
+    """File with a key on each line, instead of --api-key, which other users of the machine see."""
     allowed_hosts: tuple[str, ...] = ()
     """Further names under which clients may call the server."""
+    allow_origins: tuple[str, ...] = ()
+    """Web pages elsewhere that may call the server, such as https://name:port."""
     open: bool = False
     """Open the page in the browser, where there is one."""
     journal: Path = Path("runs/journal.db")
@@ -59,6 +64,12 @@ class ServeOptions(AnsweringOptions):
     """Requests that are answered at the same time."""
     max_waiting: int = 32
     """Requests that may wait beyond those; more are told to come back."""
+    max_waiting_tokens: int = 65536
+    """Prompt tokens that may wait; requests beyond them are told to come back; 0: no limit."""
+    drain_seconds: float = 30.0
+    """How long SIGTERM waits for the answers under way."""
+    log_json: bool = False
+    """Write every line of the log as a JSON object."""
     max_length: int = 0
     """Tokens of question and answer together; 0 is what the model was made for."""
 
@@ -80,17 +91,22 @@ def run(options: ServeOptions, recipe: Recipe) -> None:
         model_name=title_of(folder),
         host=options.host,
         port=options.port,
-        api_key=options.api_key,
+        api_key=keys_of(options),
         allowed_hosts=options.allowed_hosts,
+        allow_origins=options.allow_origins,
+        drain_seconds=options.drain_seconds,
         **sampling_defaults(folder, options.temperature),
     )
     engine = EngineConfig(max_rows=options.max_rows, max_length=options.max_length)
-    start_logging()
+    start_logging(as_json=options.log_json)
     loaded: list[ChatModel] = []
     teachers: list[LearningService] = []
 
     def load() -> ChatModel:
-        chat = load_chat(folder, recipe, engine, options.max_waiting, options.weights)
+        chat = load_chat(
+            folder, recipe, engine, options.max_waiting, options.weights,
+            max_waiting_tokens=options.max_waiting_tokens,
+        )  # fmt: skip
         loaded.append(chat)
         return chat
 
@@ -130,7 +146,13 @@ def run(options: ServeOptions, recipe: Recipe) -> None:
 
 
 def load_chat(
-    folder: Path, recipe: Recipe, config: EngineConfig, max_waiting: int, weights: str = "stored"
+    folder: Path,
+    recipe: Recipe,
+    config: EngineConfig,
+    max_waiting: int,
+    weights: str = "stored",
+    *,
+    max_waiting_tokens: int = 0,
 ) -> ChatModel:
     """The model of a folder, with its engine running."""
     from nanohydra.chat import ChatModel
@@ -146,12 +168,30 @@ def load_chat(
         console(stderr=True).print(note, style="dim")
     settings = replace(config, num_ids=loaded.tokenizer.vocab_size)
     engine = Engine(loaded.model, settings, vocabulary=token_table(loaded.tokenizer))
-    return ChatModel(loaded, EngineThread(engine, max_waiting=max_waiting))
+    limits = {"max_waiting": max_waiting, "max_waiting_tokens": max_waiting_tokens}
+    return ChatModel(loaded, EngineThread(engine, **limits))
 
 
-def start_logging() -> None:
+def keys_of(options: ServeOptions) -> str:
+    """The keys that clients may send, separated by commas."""
+    if options.api_key_file is None:
+        return options.api_key
+    try:
+        lines = options.api_key_file.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the keys in {options.api_key_file}: {error}") from None
+    if not lines:
+        raise UserError(f"there is no key in {options.api_key_file}; write one on each line")
+    return ",".join([*lines, options.api_key])
+
+
+def start_logging(*, as_json: bool = False) -> None:
     """One line per request on standard error; uvicorn speaks only of trouble."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    from nanohydra.server.logs import JsonLines
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if as_json else logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from nanohydra.core.errors import UserError
 
@@ -18,6 +19,9 @@ class ServerConfig:
     """Settings of one server.
 
     model_name: what clients call the model.
+    api_key: what clients have to send; several, of which any will do, are separated by commas.
+    allow_origins: web pages from elsewhere that may call the server, as `https://name:port`; "*"
+        allows all of them. None may without it.
     allowed_hosts: further names under which the server may be called (`Host` header); with an
         address other than loopback and an empty list any name is allowed, since the key guards.
     max_choices: the largest `n` of one request; each choice takes a place in the engine's queue.
@@ -30,6 +34,7 @@ class ServerConfig:
     max_lesson_bytes, max_upload_bytes: the bodies of POST /learn and of POST /learn/upload.
     max_lessons: in one request.
     owner: whose lessons the clients of this server teach and see.
+    stall_seconds: a client that takes nothing of a stream for this long is let go.
     ping_seconds: a silent stream sends an SSE comment this often, so that proxies keep it open.
     """
 
@@ -38,6 +43,7 @@ class ServerConfig:
     port: int = 8000
     api_key: str = ""
     allowed_hosts: tuple[str, ...] = ()
+    allow_origins: tuple[str, ...] = ()
     max_body_bytes: int = 2**20
     max_import_bytes: int = 64 * 2**20
     max_lesson_bytes: int = 4 * 2**20
@@ -55,16 +61,26 @@ class ServerConfig:
     drain_seconds: float = 30.0
     retry_seconds: int = 2
     stuck_seconds: float = 30.0
+    stall_seconds: float = 60.0
     ping_seconds: float = 15.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise UserError(f"port {self.port} is not a port; choose one from 1 to 65535")
-        if not self.is_loopback and not self.api_key:
+        for origin in self.allow_origins:
+            parts = urlsplit(origin)
+            if origin != "*" and origin != f"{parts.scheme}://{parts.netloc}":
+                raise UserError(f"{origin!r} is not an origin; write it as https://name:port")
+        if not self.is_loopback and not self.api_keys:
             raise UserError(
                 f"host {self.host!r} can be reached from other machines and no API key is set; "
                 "add --api-key KEY, or leave the host at 127.0.0.1"
             )
+
+    @property
+    def api_keys(self) -> tuple[str, ...]:
+        """The keys, any of which will do; without one no key is asked for."""
+        return tuple(key.strip() for key in self.api_key.split(",") if key.strip())
 
     @property
     def is_loopback(self) -> bool:

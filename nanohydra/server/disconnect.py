@@ -53,13 +53,16 @@ async def end(*tasks: asyncio.Future[Any]) -> None:
 class EventStream(Response):
     """Server-sent events from a generator, which is closed when the client leaves.
 
-    Starlette's StreamingResponse leaves an abandoned generator to the garbage collector.
+    A client that takes nothing for `stall_seconds` counts as gone: it would keep its place in the
+    queue for ever. Starlette's StreamingResponse leaves an abandoned generator to the garbage
+    collector.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes]) -> None:
+    def __init__(self, frames: AsyncGenerator[bytes], stall_seconds: float) -> None:
         self.frames = frames
+        self.stall_seconds = stall_seconds
         self.status_code = 200
         self.background = None
         # Some proxies collect a reply before they pass it on, unless they are told not to.
@@ -69,7 +72,7 @@ class EventStream(Response):
         """Send the frames as they come."""
         try:
             await unless_gone(receive, self.send_frames(send))
-        except (ClientGone, OSError):  # OSError: the connection broke while we wrote
+        except (ClientGone, OSError):  # OSError: the connection broke or stalled while we wrote
             scope.setdefault("state", {}).setdefault("log", {})["client_gone"] = True
         finally:
             await self.frames.aclose()
@@ -79,5 +82,6 @@ class EventStream(Response):
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
         async for frame in self.frames:
-            await send({"type": "http.response.body", "body": frame, "more_body": True})
+            async with asyncio.timeout(self.stall_seconds):  # TimeoutError is an OSError
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

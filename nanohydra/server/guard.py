@@ -40,7 +40,8 @@ class Guard:
     def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
         self.app = app
         self.config = config
-        self.key = config.api_key
+        self.keys = tuple(key.encode() for key in config.api_keys)
+        self.origins = frozenset(config.allow_origins)
         self.limits = {
             "/api/conversations/import": config.max_import_bytes,
             "/learn": config.max_lesson_bytes,
@@ -69,9 +70,9 @@ class Guard:
             return ApiError(403, f"unknown host {host!r}; {hint}", code="unknown_host")
         origin = headers.get("origin")
         reads = scope["method"] in ("GET", "HEAD", "OPTIONS")
-        if origin is not None and not reads and urlsplit(origin).netloc != host:
+        if not (origin is None or reads or self.welcomes(origin, host)):
             return ApiError(403, f"requests from {origin} are not allowed", code="foreign_origin")
-        if self.key and not is_open(scope["path"]) and not self.knows(headers):
+        if self.keys and not is_open(scope["path"]) and not self.knows(headers):
             message = "wrong or missing API key; send it as 'Authorization: Bearer KEY'"
             challenge = {"www-authenticate": "Bearer"}
             return ApiError(401, message, code="invalid_api_key", headers=challenge)
@@ -84,11 +85,21 @@ class Guard:
         """How many bytes the body may have."""
         return self.limits.get(scope["path"], self.config.max_body_bytes)
 
+    def welcomes(self, origin: str, host: str) -> bool:
+        """Whether a web page from there may do more than read: our own, or one that is allowed."""
+        if origin in self.origins or "*" in self.origins:
+            return True
+        try:
+            return urlsplit(origin).netloc == host
+        except ValueError:
+            return False
+
     def knows(self, headers: Headers) -> bool:
-        """Whether the request carries the key; compared in constant time."""
+        """Whether the request carries one of the keys; compared in constant time."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         given = key.strip().encode()
-        return scheme.lower() == "bearer" and hmac.compare_digest(given, self.key.encode())
+        found = [hmac.compare_digest(given, key) for key in self.keys]
+        return scheme.lower() == "bearer" and any(found)
 
 
 def is_open(path: str) -> bool:

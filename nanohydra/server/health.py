@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
@@ -12,9 +14,13 @@ router = APIRouter()
 
 @router.get("/health")
 async def health(service: Here) -> JSONResponse:
-    """200 while the process does its work; 503 when the engine is stuck or the load failed."""
+    """200 while the process does its work; 503 when the engine is stuck or dead, or none came."""
+    if service.status == "failed":
+        return JSONResponse({"status": "failed"}, 503)
     if service.is_stuck:
-        return JSONResponse({"status": "stuck"}, 503)
+        stats = service.engine_stats()
+        dead = stats is not None and math.isinf(stats.last_step_age)
+        return JSONResponse({"status": "dead" if dead else "stuck"}, 503)
     return JSONResponse({"status": "ok"})
 
 

@@ -39,16 +39,21 @@ def open_model(folder: Path, family: str = "qwen3") -> Loaded:
 
 
 @contextmanager
-def open_chat(loaded: Loaded, *, max_waiting: int = 32, **engine: Any) -> Iterator[ChatModel]:
+def open_chat(
+    loaded: Loaded, *, max_waiting: int = 32, max_waiting_tokens: int = 0
+) -> Iterator[ChatModel]:
     """The model with its engine running, ready for grammars."""
-    config = EngineConfig(max_rows=4, num_ids=loaded.tokenizer.vocab_size, **engine)
+    config = EngineConfig(max_rows=4, num_ids=loaded.tokenizer.vocab_size)
     made = Engine(loaded.model, config, vocabulary=token_table(loaded.tokenizer))
-    with EngineThread(made, max_waiting=max_waiting) as thread:
+    limits = {"max_waiting": max_waiting, "max_waiting_tokens": max_waiting_tokens}
+    with EngineThread(made, **limits) as thread:
         yield ChatModel(loaded, thread)
 
 
-def open_app(chat: Any, folder: Path, **settings: Any) -> tuple[Any, Journal, ServerConfig]:
+def open_app(
+    chat: Any, folder: Path, *, learning: Any = None, **settings: Any
+) -> tuple[Any, Journal, ServerConfig]:
     """An application over it; greedy unless a request says otherwise."""
     config = ServerConfig(model_name="wee", port=0, temperature=0.0, **settings)
     journal = Journal(folder / "journal.db")
-    return create_app(chat, journal, config), journal, config
+    return create_app(chat, journal, config, learning=learning), journal, config
