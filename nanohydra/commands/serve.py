@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import webbrowser
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nanohydra.chat import ChatModel
     from nanohydra.engine import EngineConfig
     from nanohydra.learn.service import LearningService
+    from nanohydra.server import ServerConfig
     from nanohydra.server.learning import Learning
     from nanohydra.server.service import ChatLike
 
@@ -72,19 +74,22 @@ class ServeOptions(AnsweringOptions):
     """Write every line of the log as a JSON object."""
     max_length: int = 0
     """Tokens of question and answer together; 0 is what the model was made for."""
+    replicas: int = 1
+    """Processes that answer behind the one port, each with its share of the cores, or its GPU."""
 
 
 def main(words: list[str]) -> None:
     """Run `nanohydra serve`."""
     call = parse(ServeOptions, words, prog="serve", description=__doc__)
-    run(call.options, call.recipe)
+    run(call.options, call.recipe, words)
 
 
-def run(options: ServeOptions, recipe: Recipe) -> None:
-    """Serve until SIGINT or SIGTERM, then finish the answers under way and say what was done."""
-    from nanohydra.chat import Journal
-    from nanohydra.engine import EngineConfig
-    from nanohydra.server import ServerConfig, create_app, serve
+def run(options: ServeOptions, recipe: Recipe, words: Sequence[str] = ()) -> None:
+    """Serve until SIGINT or SIGTERM, then finish the answers under way and say what was done.
+
+    words: of the command line, for the replicas.
+    """
+    from nanohydra.server import ServerConfig
 
     folder = find_model(options, recipe)
     settings = ServerConfig(
@@ -97,6 +102,20 @@ def run(options: ServeOptions, recipe: Recipe) -> None:
         drain_seconds=options.drain_seconds,
         **sampling_defaults(folder, options.temperature),
     )
+    if options.replicas != 1:
+        from nanohydra.commands.replicas import run_replicas
+
+        run_replicas(options, recipe, words, settings)
+    else:
+        run_server(options, recipe, folder, settings)
+
+
+def run_server(options: ServeOptions, recipe: Recipe, folder: Path, settings: ServerConfig) -> None:
+    """Serve in this process."""
+    from nanohydra.chat import Journal
+    from nanohydra.engine import EngineConfig
+    from nanohydra.server import create_app, serve
+
     engine = EngineConfig(max_rows=options.max_rows, max_length=options.max_length)
     start_logging(as_json=options.log_json)
     loaded: list[ChatModel] = []

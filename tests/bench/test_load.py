@@ -172,7 +172,7 @@ def test_the_whole_path_to_our_own_server(tmp_path: Any) -> None:
     from nanohydra.server.run import DrainingServer, listen
     from nanohydra.testing import FakeChat
 
-    app = create_app(FakeChat(), Journal(tmp_path / "journal.db"), ServerConfig(port=0))
+    app = create_app(FakeChat(delay_s=0.01), Journal(tmp_path / "journal.db"), ServerConfig(port=0))
     listening = listen(app.state.service.config)
     running = DrainingServer(app)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
