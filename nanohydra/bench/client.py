@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from nanohydra.core.errors import UserError
 
 TEXT = re.compile(rb'"(?:content|text)": ?"[^"]')  # a piece whose text is not empty
-OWN = b'"nanohydra"'  # our server's last piece repeats the whole text there
+OWN = re.compile(rb'"nanohydra": ?\{')  # our server's last piece repeats the whole text there
 END = b"\n\n"
 
 
@@ -111,7 +111,7 @@ class Stream(asyncio.Protocol):
         events = self.rest.split(END)
         self.rest = events.pop()
         for event in events:
-            if TEXT.search(event.partition(OWN)[0]):
+            if TEXT.search(OWN.split(event, 1)[0]):
                 self.reply.pieces.append(now)
             if b'"usage": {' in event or b'"usage":{' in event:
                 self._usage(event)
