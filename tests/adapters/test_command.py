@@ -62,6 +62,13 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("kind", ["dora", "loha", "lokr"])
+def test_one_adapter_of_another_kind(home: Path, kind: str) -> None:
+    lora.main(words(home, "--kind", kind))
+    adapter = load_adapter(home / "lora", model=load(home / "model").model)
+    assert adapter.config.kind == kind and adapter.parts and not adapter.pairs
+
+
 @pytest.mark.parametrize("kind", ["lora-vs-full", "ranks"])
 def test_reports(home: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib", reason="plots need the extra 'track'")
