@@ -12,7 +12,8 @@ import random
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nanohydra.chat import (
     ChatEvent,
@@ -130,6 +131,19 @@ class FakeChat(FakeText):
         # Counted by the call, as ChatModel submits by the call.
         reply = FakeReply(self, messages, params or ChatParams(), adapter)
         return self._answer(reply, tools, Place(self.engine))
+
+    def streams(
+        self,
+        messages: Sequence[Message],
+        params: ChatParams | None = None,
+        *,
+        n: int = 1,
+        **rest: Any,
+    ) -> list[AsyncGenerator[ChatEvent]]:
+        """As `stream`, n answers; number i has seed + i."""
+        params = params or ChatParams()
+        seeds = [None if params.seed is None else params.seed + index for index in range(n)]
+        return [self.stream(messages, replace(params, seed=s), **rest) for s in seeds]
 
     async def _answer(
         self, reply: FakeReply, tools: Sequence[str] | None, place: Place

@@ -63,14 +63,19 @@ class FakeText:
             raise UserError("the fake calls only the tools of the server")
 
     def complete(
-        self, prompt_ids: Sequence[int], params: ChatParams, *, adapter: str | None = None
-    ) -> AsyncGenerator[TextDelta | Done]:
+        self,
+        prompt_ids: Sequence[int],
+        params: ChatParams,
+        *,
+        n: int = 1,
+        adapter: str | None = None,
+    ) -> list[AsyncGenerator[TextDelta | Done]]:
         """The last word, character by character."""
         self._check(prompt_ids)
         words = self.decode(prompt_ids).split()
         text = f" ({words[-1]})" if words else " ()"
         text = text[: params.max_tokens or None]
-        return self._write(text, len(prompt_ids), params, adapter)
+        return [self._write(text, len(prompt_ids), params, adapter) for _ in range(n)]
 
     async def _write(
         self, text: str, num_prompt: int, params: ChatParams, adapter: str | None

@@ -20,6 +20,12 @@ class Clock:
         self._seconds = 0.0
         self._tokens = 0
 
+    def copy(self) -> Clock:
+        """A clock that started when this one did, before any token."""
+        other = Clock()
+        other._start = self._start
+        return other
+
     def tick(self, events: Iterable[Event]) -> None:
         """Some tokens of a round were made."""
         for event in events:

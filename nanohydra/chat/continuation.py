@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
+from nanohydra.chat.branches import Branch
 from nanohydra.chat.clock import Clock
 from nanohydra.chat.events import ChatParams, Done, TextDelta, Token, Usage
 from nanohydra.chat.reply import Round
@@ -47,7 +48,7 @@ class Continuation:
         self._trail = None if params.top_logprobs is None else Trail(tokenizer)
 
     async def run(
-        self, events: EventStream, clock: Clock, adapter: str | None
+        self, events: EventStream | Branch, clock: Clock, adapter: str | None
     ) -> AsyncGenerator[TextDelta | Done]:
         """Pieces of text as they come, and the end."""
         try:

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
+from nanohydra.chat.branches import Branch, branches
 from nanohydra.chat.clock import Clock
 from nanohydra.chat.continuation import Continuation
 from nanohydra.chat.events import (
@@ -84,6 +85,20 @@ class ChatModel:
         UserError for a conversation, tool or adapter that cannot work, QueueFull, EngineStopped.
         Closing the generator, or dropping it, aborts the request within one step.
         """
+        (stream,) = self.streams(messages, params, tools=tools, offer=offer, adapter=adapter)
+        return stream
+
+    def streams(
+        self,
+        messages: Sequence[Message],
+        params: ChatParams | None = None,
+        *,
+        n: int = 1,
+        tools: Sequence[str] | None = None,
+        offer: Offer | None = None,
+        adapter: str | None = None,
+    ) -> list[AsyncGenerator[ChatEvent]]:
+        """As `stream`, n answers that share the reading of the prompt: number i has seed + i."""
         params = params or ChatParams()
         if offer is not None:
             params = offer.apply(params, self.tokenizer.chat)
@@ -94,8 +109,16 @@ class ChatModel:
         reply = Reply(self.tokenizer, messages, params, length, listed, offer)
         first = reply.next_round()
         assert first is not None, "only later rounds can run out of room"
-        hold = self.engine.hold(adapter)  # between the rounds, nothing else would keep it loaded
-        return self._run(reply, allowed, clock, self._submit(first, params, adapter), adapter, hold)
+        hold = self.engine.hold(adapter)  # while the others are made
+        events = branches(self._submit(first, params, adapter, n=n), n)
+        replies = [reply, *(reply.branch(index) for index in range(1, n))]
+        running = [
+            # Between the rounds of a reply, nothing else would keep its adapter loaded.
+            self._run(each, allowed, clock.copy(), stream, adapter, self._held(adapter))
+            for each, stream in zip(replies, events, strict=True)
+        ]
+        hold.close()
+        return running
 
     async def compile(self, params: ChatParams, offer: Offer | None = None) -> None:
         """Make a grammar ready in a thread: a large one would hold up the event loop.
@@ -109,13 +132,20 @@ class ChatModel:
             await asyncio.to_thread(self.engine.engine.sampler.check, sampling)
 
     def complete(
-        self, prompt_ids: Sequence[int], params: ChatParams, *, adapter: str | None = None
-    ) -> AsyncGenerator[TextDelta | Done]:
-        """Go on with a text instead of a conversation. As `stream`, with one round and no tools."""
-        clock = Clock()
-        text = Continuation(self.tokenizer, prompt_ids, params, self.context_length)
-        events = self._submit(text.round, params, adapter)
-        return text.run(events, clock, adapter)
+        self,
+        prompt_ids: Sequence[int],
+        params: ChatParams,
+        *,
+        n: int = 1,
+        adapter: str | None = None,
+    ) -> list[AsyncGenerator[TextDelta | Done]]:
+        """Go on with a text instead of a conversation. As `streams`, with one round, no tools."""
+        texts = [
+            Continuation(self.tokenizer, prompt_ids, params, self.context_length) for _ in range(n)
+        ]
+        events = branches(self._submit(texts[0].round, params, adapter, n=n), n)
+        pairs = zip(texts, events, strict=True)
+        return [text.run(stream, Clock(), adapter) for text, stream in pairs]
 
     async def answer(
         self,
@@ -171,6 +201,9 @@ class ChatModel:
         found = await score(self.engine, ids, self.context_length, top)
         return [token_of(self.tokenizer, event) for event in found]
 
+    def _held(self, adapter: str | None) -> Hold:
+        return self.engine.hold(adapter, held=True)
+
     def _choose(self, names: Sequence[str] | None) -> dict[str, Tool]:
         if names is None:
             return {} if self.tokenizer.chat.offers_tools else self.tools
@@ -180,7 +213,13 @@ class ChatModel:
         return {name: self.tools[name] for name in names}
 
     def _submit(
-        self, round: Round, params: ChatParams, adapter: str | None, *, goes_on: bool = False
+        self,
+        round: Round,
+        params: ChatParams,
+        adapter: str | None,
+        *,
+        n: int = 1,
+        goes_on: bool = False,
     ) -> EventStream:
         request = Request(
             id=f"chat-{next(self._numbers)}",
@@ -189,6 +228,7 @@ class ChatModel:
             adapter=adapter,
             priority=params.priority,
             salt=params.salt,
+            n=n,
         )
         return self.engine.submit(request, goes_on=goes_on)
 
@@ -197,7 +237,7 @@ class ChatModel:
         reply: Reply,
         tools: Mapping[str, Tool],
         clock: Clock,
-        events: EventStream,
+        events: EventStream | Branch,
         adapter: str | None,
         hold: Hold,
     ) -> AsyncGenerator[ChatEvent]:

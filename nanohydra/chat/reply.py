@@ -6,6 +6,7 @@ streaming chat and the batched evaluation share the same rules.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -156,6 +157,14 @@ class Reply:
         self.completion_tokens = 0
         self.context_tokens = 0
         self._num_calls = sum(len(message.tool_calls) for message in messages)
+
+    def branch(self, index: int) -> Reply:
+        """Another reply to the same prompt, whose first round is under way, with its own seed."""
+        other = copy.copy(self)
+        other.messages, other.tokens = [], []
+        if self.params.seed is not None:
+            other.params = replace(self.params, seed=self.params.seed + index)
+        return other
 
     def next_round(self) -> Round | None:
         """The next prompt; None, with a finish reason, if there is no room for it any more.

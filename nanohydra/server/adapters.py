@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +21,7 @@ from nanohydra.server.lessons import Alias
 from nanohydra.server.service import Here
 
 router = APIRouter()
+PLAIN: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}}
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -89,7 +90,7 @@ async def remove(service: Here, learning: Taught, version: str) -> Json:
         raise missing("version", version, known, error) from None
 
 
-@router.post("/v1/load_lora_adapter")
+@router.post("/v1/load_lora_adapter", responses=PLAIN)
 async def load(service: Here, learning: Taught, body: LoadLora) -> PlainTextResponse:
     """Take an adapter from a folder on the server's machine; `model` may then name it."""
     check_open(service)
@@ -100,7 +101,7 @@ async def load(service: Here, learning: Taught, body: LoadLora) -> PlainTextResp
     return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' added successfully.")
 
 
-@router.post("/v1/unload_lora_adapter")
+@router.post("/v1/unload_lora_adapter", responses=PLAIN)
 async def unload(learning: Taught, body: UnloadLora) -> PlainTextResponse:
     """Let a loaded adapter go; answers that run on it are finished first."""
     try:

@@ -28,7 +28,7 @@ from nanohydra.server.answering import Way, choose
 from nanohydra.server.choices import Item, answers, merge
 from nanohydra.server.config import ServerConfig
 from nanohydra.server.disconnect import EventStream, unless_gone
-from nanohydra.server.errors import ApiError
+from nanohydra.server.errors import STREAMED, ApiError
 from nanohydra.server.functions import chosen_tools
 from nanohydra.server.recorder import Recorder, record, watch
 from nanohydra.server.schema import ChatRequest
@@ -38,7 +38,7 @@ logger = logging.getLogger("nanohydra.server")
 router = APIRouter()
 
 
-@router.post("/v1/chat/completions")
+@router.post("/v1/chat/completions", responses=STREAMED)
 async def complete(body: ChatRequest, request: Request, service: Here) -> Response:
     """Answer a conversation, streaming or in one piece."""
     config = service.config
@@ -95,24 +95,19 @@ async def submit(
     """Queue one answer for each choice: all of them, or none."""
     tools = chosen_tools(body, chat)
     top = body.top_logprobs or 0 if body.logprobs else None
-    given = [
-        body.params(config, chat.vocab_size, top_logprobs=top, index=index)
-        for index in range(body.n or 1)
-    ]
+    params = body.params(config, chat.vocab_size, top_logprobs=top)
     if tools.offer is not None:
         try:
-            await chat.compile(given[0], tools.offer)
+            await chat.compile(params, tools.offer)
         except UserError as error:
             raise ApiError(400, str(error), param="tools", code="unsupported_value") from None
     else:
-        await chat.compile(given[0])
+        await chat.compile(params)
     with queueing(config):
-        return [
-            chat.stream(
-                way.messages, each, tools=tools.names, offer=tools.offer, adapter=way.adapter
-            )
-            for each in given
-        ]
+        return chat.streams(
+            way.messages, params, n=body.n or 1,
+            tools=tools.names, offer=tools.offer, adapter=way.adapter,
+        )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -62,6 +62,11 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 
+# A reply in one piece, or as events where the request asks for them.
+STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {}, "text/event-stream": {}}}
+}
+
 # Where a value may be of several types, the place in it names the type that was tried as well.
 FIELD = re.compile(r"(?!(str|int|float|bool|none)$)[a-z_]+")
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
 from nanohydra.server.service import Here
 
-router = APIRouter()
+
+class Status(BaseModel):
+    """In a word, how the server is."""
+
+    status: str
+
+
+router = APIRouter(responses={503: {"model": Status, "description": "Not now."}})
 
 
 @router.get("/health")

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from nanohydra.server import wire
 from nanohydra.server.disconnect import EventStream
-from nanohydra.server.errors import ApiError
+from nanohydra.server.errors import ApiError, ErrorReply
 from nanohydra.server.learning import (
     AUTO,
     BASE,
@@ -32,6 +32,9 @@ from nanohydra.server.service import Here, Service
 
 router = APIRouter()
 MAX_LIST = 1000
+Replies = dict[int | str, dict[str, Any]]
+CONFLICT: Replies = {409: {"model": ErrorReply, "description": "It contradicts what was learned."}}
+EVENTS: Replies = {200: {"content": {"text/event-stream": {}}}}
 POLL_SECONDS = 0.2  # between two looks at a job that somebody follows
 
 
@@ -77,13 +80,13 @@ class Feedback(BaseModel):
         return self
 
 
-@router.post("/learn")
+@router.post("/learn", status_code=202, responses=CONFLICT)
 async def learn(service: Here, learning: Taught, body: Teach) -> JSONResponse:
     """Take lessons: usable from memory at once, in the weights once their job is live."""
     return await submit(service, learning, body.lessons, body.alias, body.resolve)
 
 
-@router.post("/learn/upload")
+@router.post("/learn/upload", status_code=202, responses=CONFLICT)
 async def upload(
     service: Here,
     learning: Taught,
@@ -134,11 +137,11 @@ async def job(learning: Taught, job: str) -> Json:
     return await look_up("job", learning.job, job)
 
 
-@router.get("/learn/{job}/events")
+@router.get("/learn/{job}/events", responses=EVENTS, response_class=Response)
 async def events(service: Here, learning: Taught, job: str) -> Response:
     """The same as server-sent events: the job whenever it has changed, until it has ended."""
     first = await look_up("job", learning.job, job)
-    return EventStream(job_frames(service, learning, first))
+    return EventStream(job_frames(service, learning, first), service.config.stall_seconds)
 
 
 @router.post("/learn/{job}/cancel")

@@ -122,9 +122,9 @@ class SamplingFields(BaseModel):
         return self.max_tokens or config.max_tokens
 
     def params(
-        self, config: ServerConfig, vocab_size: int, *, top_logprobs: int | None, index: int = 0
+        self, config: ServerConfig, vocab_size: int, *, top_logprobs: int | None
     ) -> ChatParams:
-        """How one choice is sampled; with a seed each choice has its own, and keeps it."""
+        """How the choices are sampled."""
         self._check_ids(vocab_size)
 
         def given(name: str) -> Any:
@@ -136,7 +136,7 @@ class SamplingFields(BaseModel):
             top_p=given("top_p"),
             top_k=max(0, given("top_k")),  # vLLM's -1 is off as well
             min_p=given("min_p"),
-            seed=None if self.seed is None else (self.seed + index) % 2**63,
+            seed=None if self.seed is None else self.seed % 2**63,
             max_tokens=self.num_tokens(config),
             min_tokens=self.min_tokens or 0,
             stop=tuple(self.stop or ()),

@@ -74,24 +74,33 @@ class ChatLike(Protocol):
     def engine(self) -> EngineLike:
         """Where the model runs."""
 
-    def stream(
+    def streams(
         self,
         messages: Sequence[Message],
         params: ChatParams | None = None,
         *,
+        n: int = 1,
         tools: Sequence[str] | None = None,
         offer: Offer | None = None,
         adapter: str | None = None,
-    ) -> AsyncGenerator[ChatEvent]:
-        """Queue one answer now, and yield it as it is written. `adapter`: None = the base."""
+    ) -> list[AsyncGenerator[ChatEvent]]:
+        """Queue n answers now, or none, to be yielded as they are written.
+
+        adapter: None = the base. Number i is seeded with seed + i.
+        """
 
     async def compile(self, params: ChatParams, offer: Offer | None = None) -> None:
         """Make the grammar of a request ready, beside the event loop. Raises UserError."""
 
     def complete(
-        self, prompt_ids: Sequence[int], params: ChatParams, *, adapter: str | None = None
-    ) -> AsyncGenerator[TextDelta | Done]:
-        """Queue one continuation of a text now, and yield it as it is written."""
+        self,
+        prompt_ids: Sequence[int],
+        params: ChatParams,
+        *,
+        n: int = 1,
+        adapter: str | None = None,
+    ) -> list[AsyncGenerator[TextDelta | Done]]:
+        """Queue n continuations of a text now, or none, to be yielded as they are written."""
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, with what the model expects before it. Blocks."""

@@ -15,14 +15,14 @@ from fastapi import APIRouter, Request
 from pydantic import Field, model_validator
 from starlette.responses import JSONResponse, Response
 
-from nanohydra.chat import ChatParams, Done, TextDelta, Token
+from nanohydra.chat import Done, TextDelta, Token
 from nanohydra.server import sampling, wire
 from nanohydra.server.answering import pinned_adapter
 from nanohydra.server.choices import Item, answers, merge
 from nanohydra.server.completions import queueing, refuse_failed
 from nanohydra.server.config import ServerConfig
 from nanohydra.server.disconnect import EventStream, unless_gone
-from nanohydra.server.errors import ApiError
+from nanohydra.server.errors import STREAMED, ApiError
 from nanohydra.server.inputs import Inputs, read_inputs
 from nanohydra.server.probabilities import text_logprobs
 from nanohydra.server.sampling import MAX_TOP, SamplingFields
@@ -74,7 +74,7 @@ class Prompt:
     tokens: tuple[Token, ...] = ()
 
 
-@router.post("/v1/completions")
+@router.post("/v1/completions", responses=STREAMED)
 async def complete(body: TextRequest, request: Request, service: Here) -> Response:
     """Go on with texts, streaming or in one piece."""
     config = service.config
@@ -124,13 +124,12 @@ async def submit(
     """Queue one continuation for each choice of each prompt: all of them, or none."""
     if body.max_tokens == 0:
         return [nothing(chat, prompt) for prompt in prompts for _ in range(body.n or 1)]
-    given: list[ChatParams] = [
-        body.params(config, chat.vocab_size, top_logprobs=body.logprobs, index=index)
-        for index in range(body.n or 1)
-    ]
-    await chat.compile(given[0])
+    params = body.params(config, chat.vocab_size, top_logprobs=body.logprobs)
+    await chat.compile(params)
+    n = body.n or 1
     with queueing(config):
-        return [chat.complete(p.ids, each, adapter=adapter) for p in prompts for each in given]
+        queued = [chat.complete(each.ids, params, n=n, adapter=adapter) for each in prompts]
+    return [stream for streams in queued for stream in streams]
 
 
 async def nothing(chat: ChatLike, prompt: Prompt) -> AsyncGenerator[Done]:
