@@ -45,12 +45,13 @@ class Unsupported(Exception):
 class NativeProgram:
     """Operations in order. Pointers in them stay valid as long as this lives.
 
-    linears: names of the linear layers that adapters may change, by number.
+    linears: names of the linear layers that adapters may change; those of one operation, which
+        have one input, together.
     outputs: width of the widest output of products; inputs: of the widest input.
     """
 
     ops: list[Op] = field(default_factory=list)
-    linears: list[str] = field(default_factory=list)
+    linears: list[tuple[str, ...]] = field(default_factory=list)
     outputs: int = 0
     inputs: int = 0
     held: list[Tensor] = field(default_factory=list)
@@ -154,8 +155,9 @@ class Builder:
     def _product(self, owner: str, module: nn.Module, *names: str) -> None:
         """Bring the input into the products' layout, then multiply by some layers' weights."""
         matrices = [self._matrix(module.get_submodule(name)) for name in names]
-        first, program = len(program_linears := self.program.linears), self.program
-        program_linears += [f"{owner}.{name}" for name in names]
+        program = self.program
+        first = sum(map(len, program.linears))
+        program.linears.append(tuple(f"{owner}.{name}" for name in names))
         self._add("pack", width=matrices[0].in_)
         op = self._add("product", width=matrices[0].in_, count=len(names), first=first)
         for place, matrix in enumerate(matrices):

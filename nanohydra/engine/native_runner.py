@@ -15,10 +15,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nanohydra.engine.native_program import Builder, NativeProgram, Unsupported, packed_bytes
 from nanohydra.kernels import step
-from nanohydra.kernels.step import Factors, Program, Step
+from nanohydra.kernels.step import STRIP, Factors, Program, Step
 from nanohydra.model import Decoder
 from nanohydra.model.paged import PagedState
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from nanohydra.engine.batch import FlatBatch, Ints
 
 ALIGNED = 64  # bytes
-MOST_THREADS = 64
+MOST_THREADS = 16
 # A step that one thread takes in less gains nothing from another that has to be woken. Estimated
 # from the speeds of one core: bytes of weights read a second, and operations.
 SHORT_SECONDS = 1e-3
@@ -61,7 +62,7 @@ class NativeRunner:
         self._native.model = step.DTYPES[model.dtype]
         self._native.width = model.config.hidden_size
         self._native.block_size = state.block_size
-        self._step = Step(num_linears=len(program.linears))
+        self._step = Step(num_linears=sum(map(len, program.linears)))
         weights = [p for p in model.parameters() if p.ndim > 1]
         self._read_seconds = sum(p.nbytes for p in weights) / READ_SPEED
         self._token_seconds = 2 * sum(p.numel() for p in weights) / SPEEDS[model.dtype]
@@ -137,12 +138,11 @@ class NativeRunner:
         table.choose(adapters)
         call.num_adapters = table.num_adapters
         call.factors, call.adapter_of = table.factors, table.adapter_of
-        stride = 3 * table.rank
-        if stride > self._native.low_stride:
-            parts = self.max_tokens * stride // 3
-            self._low = torch.empty(3 * parts + MOST_THREADS * parts)
-            self._native.low, self._native.low_stride = self._low.data_ptr(), stride
-            self._native.low_part = self._native.low + 3 * parts * self._low.element_size()
+        if table.rank > self._native.low_stride:
+            part = self.max_tokens * table.rank
+            self._low = torch.empty((1 + MOST_THREADS) * part)
+            self._native.low, self._native.low_stride = self._low.data_ptr(), table.rank
+            self._native.low_part = self._native.low + part * self._low.element_size()
 
     def _cover(self, length: int) -> None:
         """Have rotary tables for so many places."""
@@ -180,11 +180,11 @@ class NativeRunner:
 class AdapterTable:
     """The factors of the adapters of a batch, as the steps read them.
 
-    The first factors are kept the other way round, (rank, in), for each adapter that was seen as
-    long as it lives. rank: the largest one, rounded up to whole vectors.
+    Each adapter that was seen is kept in the layout of step_adapters.h as long as it lives.
+    linears: their names, by operation. rank: the largest one of an operation, in whole vectors.
     """
 
-    def __init__(self, linears: list[str], dtype: torch.dtype) -> None:
+    def __init__(self, linears: list[tuple[str, ...]], dtype: torch.dtype) -> None:
         self.linears = linears
         self.dtype = dtype
         self.chosen: tuple[ReadyAdapter | None, ...] = ()
@@ -222,24 +222,39 @@ class AdapterTable:
 
 
 class Laid:
-    """One adapter's factors by number of the linear layer; those that it leaves alone are 0."""
+    """One adapter's factors, linear layer by linear layer; those that it leaves alone have none."""
 
     def __init__(
         self,
-        linears: list[str],
+        linears: list[tuple[str, ...]],
         factors: Mapping[str, tuple[Tensor, Tensor]],
         dtype: torch.dtype,
     ) -> None:
-        self.factors = (Factors * len(linears))()
+        self.factors = (Factors * sum(map(len, linears)))()
         self.tensors: list[Tensor] = []
         self.rank = 0
-        numbers = {name: number for number, name in enumerate(linears)}
-        for name, (a_IR, b_RO) in factors.items():
-            a_RI, b_RO = a_IR.t().contiguous().to(dtype), b_RO.contiguous().to(dtype)
-            self.tensors += (a_RI, b_RO)
-            rank = a_RI.shape[0]
-            self.factors[numbers[name]] = Factors(a=a_RI.data_ptr(), b=b_RO.data_ptr(), rank=rank)
-            self.rank = max(self.rank, round_up(rank))
+        number = 0
+        for names in linears:
+            present = [factors[name][0].to(dtype) for name in names if name in factors]
+            every = self._keep(torch.cat(present, dim=1).t().contiguous()) if present else None
+            ranks = [factors[name][1].shape[0] if name in factors else 0 for name in names]
+            for place, name in enumerate(names):
+                b = self._keep(strips_of(factors[name][1].to(dtype))) if ranks[place] else None
+                self.factors[number] = Factors(
+                    a=every, b=b, rank=ranks[place], all=sum(ranks), at=sum(ranks[:place])
+                )
+                number += 1
+            self.rank = max(self.rank, round_up(sum(ranks)))
+
+    def _keep(self, tensor: Tensor) -> int:
+        self.tensors.append(tensor)
+        return tensor.data_ptr()
+
+
+def strips_of(b_RO: Tensor) -> Tensor:
+    """Columns in strips, each of which is read from end to end: (out / STRIP, rank, STRIP)."""
+    padded = F.pad(b_RO, (0, -b_RO.shape[1] % STRIP))
+    return padded.view(len(b_RO), -1, STRIP).transpose(0, 1).contiguous()
 
 
 def address(array: Ints) -> int:

@@ -90,11 +90,9 @@ static void product(const Program *p, const Op *op, const Step *step, Team *team
         matmul(&op->matrix[m], p->packed, p->product + base, p->product_stride, step->num_tokens,
                thread, team->threads);
     if (!step->num_adapters) return;
-    int64_t tasks = step->num_adapters * op->count, task;
-    while ((task = atomic_fetch_add(&team->next, 1)) < tasks)
-        shrink(p, op, step, task / op->count, task % op->count, thread);
+    shrink_share(p, op, step, thread, team->threads);
     meet(team);
-    expand(p, op, step, thread, team->threads);
+    expand_share(p, op, step, thread, team->threads);
 }
 
 static int has_tiles = 0;
@@ -175,6 +173,7 @@ void step_sizes(int64_t *sizes) {
     sizes[0] = sizeof(Op);
     sizes[1] = sizeof(Program);
     sizes[2] = sizeof(Step);
+    sizes[3] = sizeof(Factors);
 }
 
 /* One step on so many threads. */

@@ -51,10 +51,11 @@ typedef struct {
     int32_t *row_of, *rows_from;        /* tokens by adapter, where there are any */
 } Program;
 
-/* One linear layer's update: x A B, both (in, rank) and (rank, out) in the model's dtype. */
+/* One linear layer's update, x A B, in the model's dtype; see step_adapters.h for the layout.
+ * Layers of one operation have their first factors together: `all` rows, this layer's from `at`. */
 typedef struct {
     const void *a, *b;
-    int64_t rank;
+    int64_t rank, all, at;
 } Factors;
 
 /* One step's batch, see nanohydra/engine/batch.py. Without `wanted` it ends with hidden states. */

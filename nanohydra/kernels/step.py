@@ -23,6 +23,7 @@ KINDS = (
 NORMS = ("none", "rms", "layer")
 ACTIVATIONS = ("swiglu", "geglu", "gelu", "relu2")
 DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
+STRIP = 64  # as in step_adapters.h
 MOST_HEAD = 256  # numbers of a head, as MOST_SIZE of step_attention.h
 
 
@@ -69,7 +70,9 @@ class Program(Structure):
 class Factors(Structure):
     """One linear layer's update by an adapter."""
 
-    _fields_ = [("a", c_void_p), ("b", c_void_p), ("rank", c_int64)]
+    _fields_ = [
+        ("a", c_void_p), ("b", c_void_p), ("rank", c_int64), ("all", c_int64), ("at", c_int64),
+    ]  # fmt: skip
 
 
 class Step(Structure):
@@ -109,9 +112,9 @@ def prepare(loaded: ctypes.CDLL, *, matrix_unit: bool = True) -> ctypes.CDLL:
     loaded.matmul_start.restype = ctypes.c_char_p
     loaded.matmul_packed_bytes.argtypes = (c_int64, c_int64, c_int)
     loaded.matmul_packed_bytes.restype = c_int64
-    sizes = (c_int64 * 3)()
+    sizes = (c_int64 * 4)()
     loaded.step_sizes(sizes)
-    assert list(sizes) == [ctypes.sizeof(kind) for kind in (Op, Program, Step)]
+    assert list(sizes) == [ctypes.sizeof(kind) for kind in (Op, Program, Step, Factors)]
     loaded.step_start.argtypes = (c_int,)
     loaded.step_start(int(loaded.matmul_start(int(matrix_unit)) == b"amx"))
     return loaded
