@@ -28,6 +28,9 @@ class EngineConfig:
     kv_memory: GiB for these blocks at most; 0 = a share of the memory that is free at the start.
     prefix_caching: whether a prompt that begins like an earlier one is read from there on.
     priority_seconds: how much longer waiting one unit of priority is worth.
+    speculation: who guesses tokens that are then checked several at a time: "ngram" looks for
+        what followed the same words in the text itself, "draft" asks a smaller model.
+    draft_tokens: tokens that are guessed for a sequence in one step at most.
     max_adapters: adapters that are loaded at once; an unused one makes room for the next.
     num_ids: ids from this one on are never chosen, as the model's tokenizer does not know them:
         vocabularies are often padded to a round number. 0 = all are known.
@@ -45,13 +48,15 @@ class EngineConfig:
     kv_memory: float = 0.0
     prefix_caching: bool = True
     priority_seconds: float = 60.0
+    speculation: Literal["off", "ngram", "draft"] = "off"
+    draft_tokens: int = 4
     max_adapters: int = 64
     num_ids: int = 0
     deterministic: bool = False
     runner: Literal["auto", "native", "torch"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("max_rows", "prefill_tokens", "block_size", "max_adapters"):
+        for name in ("max_rows", "prefill_tokens", "block_size", "draft_tokens", "max_adapters"):
             if getattr(self, name) < 1:
                 raise UserError(f"engine.{name} must be at least 1, not {getattr(self, name)}")
         if self.num_ids < 0:
@@ -63,5 +68,9 @@ class EngineConfig:
         for name in ("kv_memory", "priority_seconds"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise UserError(f"engine.{name} must be 0 or more, not {getattr(self, name)}")
+        if self.speculation not in ("off", "ngram", "draft"):
+            raise UserError(
+                f'engine.speculation is "off", "ngram" or "draft", not {self.speculation!r}'
+            )
         if self.runner not in ("auto", "native", "torch"):
             raise UserError(f'engine.runner is "auto", "native" or "torch", not {self.runner!r}')

@@ -13,7 +13,6 @@ import logging
 import math
 import time
 from collections import Counter
-from dataclasses import replace
 
 import torch
 
@@ -26,13 +25,15 @@ from nanohydra.engine.blocks import BlockCounts, BlockPool
 from nanohydra.engine.config import EngineConfig
 from nanohydra.engine.forward import Forward, Sample
 from nanohydra.engine.memory import choose_num_blocks, longest_context
+from nanohydra.engine.proposers import make_proposer, make_speculator
 from nanohydra.engine.request import Event, Request
 from nanohydra.engine.residents import Residents
 from nanohydra.engine.rows import Part
 from nanohydra.engine.runner import make_runner
-from nanohydra.engine.sampler import Sampled, Sampler, Tops
+from nanohydra.engine.sampler import Sampler
 from nanohydra.engine.scheduler import Plan, Scheduler
 from nanohydra.engine.sequence import Sequence
+from nanohydra.engine.speculation import DraftCounts, Proposer
 from nanohydra.model import Decoder
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class Engine:
     """Runs requests on a model. `add` them, then `step` while `has_work`.
 
     vocabulary: what grammars need to know of the tokens; without it they are refused.
+    draft: the smaller model that guesses, where the configuration asks for one. proposer: guesses
+    in its place.
     Puts the model into eval mode. Raises UserError for a context longer than the model's, or for
     which there is no memory.
     """
@@ -52,6 +55,8 @@ class Engine:
         config: EngineConfig | None = None,
         *,
         vocabulary: TokenTable | None = None,
+        draft: Decoder | None = None,
+        proposer: Proposer | None = None,
     ) -> None:
         self.config = config = config or EngineConfig()
         self.model = model.eval()
@@ -66,9 +71,12 @@ class Engine:
         self.scheduler = Scheduler(config, self.pool, -(-self.max_length // size))
         self.sampler = Sampler(model.config.vocab_size, config.num_ids, model.device, vocabulary)
         self.adapters = Residents(model, config.max_adapters)
-        max_tokens = config.prefill_tokens + config.max_rows
+        max_tokens = config.prefill_tokens + config.max_rows * (1 + config.draft_tokens)
         self.runner = make_runner(config, model, self.state, max_tokens)
         self.forward = Forward(model, self.runner, self.sampler)
+        vocab_size = model.config.vocab_size
+        proposer = proposer or make_proposer(config, draft, self.max_length, vocab_size)
+        self.speculator = make_speculator(config, proposer, self.sampler)
         self.num_steps = 0
         self.step_tokens = Histogram([2**n for n in range(15)])
         self.num_prompt_tokens = 0
@@ -106,6 +114,11 @@ class Engine:
     def kv_blocks(self) -> BlockCounts:
         """Blocks that are free, cached and active."""
         return self.pool.counts
+
+    @property
+    def draft_counts(self) -> DraftCounts:
+        """How often tokens were guessed, and how often rightly."""
+        return DraftCounts() if self.speculator is None else self.speculator.counts
 
     def has_work(self) -> bool:
         """Whether a step would do anything."""
@@ -146,20 +159,7 @@ class Engine:
         if request.deadline is not None:
             heapq.heappush(self._deadlines, (request.deadline, number, request.id))
         rank = self.scheduler.rank(request, time.perf_counter(), number)
-        params = request.params
-        self.scheduler.add(
-            Sequence(
-                request=request,
-                index=0,
-                rank=rank,
-                max_ids=min(len(request.prompt_ids) + params.max_tokens, self.max_length),
-                stop_ids=frozenset(() if params.ignore_eos else params.stop_ids),
-                state=state,
-                adapter=pinned,
-                ids=list(request.prompt_ids),
-                forked=request.n == 1,
-            )
-        )
+        self.scheduler.add(Sequence.start(request, rank, self.max_length, state, pinned))
 
     def abort(self, request_id: str) -> bool:
         """End a request at once, without an event; False if it is not under way."""
@@ -211,36 +211,46 @@ class Engine:
             self.state.copy_block(source, target)
         rows = self.scheduler.rows
         if plan.pieces:
-            self._attempt(self._parts(plan), events)
+            self._attempt(self.scheduler.parts(plan), events)
         elif len(rows):
-            try:
-                sampled = self.forward.decode(rows)
-            except Exception:
-                self._attempt_each(self._parts(plan), events)
-            else:
-                self._decoded(sampled, events)
+            self._decode(events)
         return events
 
-    def _decoded(self, sampled: Sampled, events: list[Event]) -> None:
+    def _decode(self, events: list[Event]) -> None:
+        """A token for each row, or several where guesses come true."""
+        rows, started = self.scheduler.rows, time.perf_counter()
+        count, guessed = len(rows), self._guess()
+        if guessed:
+            self._attempt(guessed, events)
+        else:
+            try:
+                samples = self.forward.decode(rows)
+            except Exception:
+                self._attempt_each(self.scheduler.parts(Plan()), events)
+            else:
+                self._decoded(samples, events)
+        if self.speculator is not None:
+            self.speculator.observe(count, started)
+
+    def _guess(self) -> list[Part]:
+        """The rows' tokens with guesses of what follows them; empty where there are none."""
+        if self.speculator is None:
+            return []
+        try:
+            return self.speculator.parts(self.scheduler)
+        except Exception:
+            logger.exception("guessing failed and is given up")
+            self.speculator = None
+            return []
+
+    def _decoded(self, samples: list[Sample], events: list[Event]) -> None:
         """Every row has got one token."""
         rows = self.scheduler.rows
-        tokens, logprobs = sampled.tokens.tolist(), sampled.logprobs.tolist()
         sequences = rows.sequences.copy()
-        rows.advance(tokens)
+        rows.advance([sample.token for sample in samples])
         now = time.perf_counter()
-        for sequence, token, logprob, tops in zip(
-            sequences, tokens, logprobs, sampled.top_logprobs, strict=True
-        ):
-            self._keep(sequence, token, logprob, tops, now, events)
-
-    def _parts(self, plan: Plan) -> list[Part]:
-        """What every sequence brings into a step."""
-        parts = [Part(sequence, sequence.ids[-1:], 1) for sequence in self.scheduler.rows.sequences]
-        for piece in plan.pieces:
-            sequence, start = piece.sequence, piece.sequence.num_read
-            ids = sequence.ids[start : start + piece.length]
-            parts.append(Part(sequence, ids, int(piece.length == sequence.num_unread)))
-        return parts
+        for sequence, sample in zip(sequences, samples, strict=True):
+            self._keep(sequence, sample, now, events)
 
     def _attempt(self, parts: list[Part], events: list[Event]) -> None:
         """Run parts together; if that fails, each alone, to find the one at fault."""
@@ -270,14 +280,7 @@ class Engine:
         for part, samples in zip(parts, drawn, strict=True):
             sequence = part.sequence
             if sequence.row >= 0:
-                self._keep(
-                    sequence,
-                    samples[0].token,
-                    samples[0].logprob,
-                    samples[0].top_logprobs,
-                    now,
-                    events,
-                )
+                self._continue(part, samples, now, events)
                 continue
             self._count(sequence, len(part.ids))
             self.scheduler.publish(sequence)
@@ -286,6 +289,21 @@ class Engine:
                 for begun, sample in zip([sequence, *children], samples, strict=False):
                     self._start(begun, sample, now, events)
         self.scheduler.rows.refresh()
+
+    def _continue(self, part: Part, samples: list[Sample], now: float, events: list[Event]) -> None:
+        """Give a row what was drawn, as far as the guesses before it came true."""
+        sequence, guesses = part.sequence, part.ids[1:]
+        num_right = 0
+        for place, sample in enumerate(samples):
+            if self._keep(sequence, sample, now, events):
+                break
+            if place == len(guesses) or sample.token != guesses[place]:
+                break
+            num_right += 1
+        if guesses and self.speculator is not None:
+            self.speculator.judge(sequence, len(guesses), num_right)
+            if sequence.row >= 0:
+                self.scheduler.trim(sequence)
 
     def _count(self, sequence: Sequence, length: int) -> None:
         """More of a sequence was read; tokens that were read before do not count again."""
@@ -297,7 +315,7 @@ class Engine:
 
     def _start(self, sequence: Sequence, sample: Sample, now: float, events: list[Event]) -> None:
         """A sequence has been read to its end: from now on it decodes."""
-        if not self._keep(sequence, sample.token, sample.logprob, sample.top_logprobs, now, events):
+        if not self._keep(sequence, sample, now, events):
             self.scheduler.start(sequence)
 
     def _fork(self, parent: Sequence, samples: list[Sample]) -> list[Sequence]:
@@ -305,33 +323,15 @@ class Engine:
         parent.forked = True
         begun = []
         for index, sample in enumerate(samples[1:], 1):
-            child = replace(
-                parent,
-                index=index,
-                rank=(*parent.rank[:2], index),
-                state=sample.state,
-                ids=list(parent.request.prompt_ids),
-                num_read=0,
-                blocks=[],
-                keys=parent.keys.copy(),
-                num_published=0,
-                num_counted=parent.num_prompt,
-            )
+            child = parent.child(index, sample.state)
             if self.scheduler.fork(parent, child):
                 begun.append(child)
         return begun
 
-    def _keep(
-        self,
-        sequence: Sequence,
-        token: int,
-        logprob: float,
-        tops: Tops,
-        now: float,
-        events: list[Event],
-    ) -> bool:
+    def _keep(self, sequence: Sequence, sample: Sample, now: float, events: list[Event]) -> bool:
         """Give a sequence its next token; True if it has ended with it."""
-        if not math.isfinite(logprob):
+        token = sample.token
+        if not math.isfinite(sample.logprob):
             problem = sequence.state.problem
             if problem is None:
                 # What these blocks hold must not reach others, not even through a mask.
@@ -357,10 +357,10 @@ class Engine:
                 request_id=sequence.request.id,
                 token_id=token,
                 finish_reason=reason,
-                logprob=logprob,
+                logprob=sample.logprob,
                 time=now,
                 index=sequence.index,
-                top_logprobs=tops,
+                top_logprobs=sample.top_logprobs,
             )
         )
         if reason is not None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence as Items
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 from nanohydra.engine.rows import Part, Rows
 from nanohydra.engine.runner import Runner
-from nanohydra.engine.sampler import Sampled, Sampler, Tops
+from nanohydra.engine.sampler import Sampler, Tops
 from nanohydra.engine.sampling.state import SampleState
 from nanohydra.engine.threads import Threads
 from nanohydra.model import Decoder
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """What was drawn, and for whom."""
 
     state: SampleState
@@ -34,7 +33,7 @@ class Forward:
         self.sampler = sampler
         self.threads = Threads(model)
 
-    def decode(self, rows: Rows) -> Sampled:
+    def decode(self, rows: Rows) -> list[Sample]:
         """The next token of every row, in their order."""
         batch, states = rows.batch(), rows.states
         return self._sample(self.runner.run(batch), states)
@@ -46,20 +45,19 @@ class Forward:
         states = list(itertools.chain.from_iterable(own))
         if not states:
             return [[] for _ in parts]
-        # All continuations of a prompt are drawn from the logits of its last token.
         places: list[int] = []
-        for place, of_part in enumerate(filter(None, own)):
-            places += [place] * len(of_part)
+        first = 0
+        for part, of_part in zip(parts, own, strict=True):
+            # All continuations of a prompt are drawn from the logits of its last token.
+            places += (
+                [first] * len(of_part)
+                if part.num_wanted == 1
+                else range(first, first + part.num_wanted)
+            )
+            first += part.num_wanted
         if len(places) > len(logits_MV):
             logits_MV = logits_MV[places]
-        sampled = self._sample(logits_MV, tuple(states))
-        drawn = map(
-            Sample,
-            states,
-            sampled.tokens.tolist(),
-            sampled.logprobs.tolist(),
-            sampled.top_logprobs,
-        )
+        drawn = iter(self._sample(logits_MV, tuple(states)))
         return [list(itertools.islice(drawn, len(of_part))) for of_part in own]
 
     def _states_of(self, part: Part) -> list[SampleState]:
@@ -67,6 +65,8 @@ class Forward:
         sequence, request = part.sequence, part.sequence.request
         if not part.num_wanted:
             return []
+        if part.num_wanted > 1:
+            return self.sampler.ahead(sequence.state, part.ids[1:])
         if sequence.forked:
             return [sequence.state]
         return [sequence.state] + [
@@ -74,6 +74,8 @@ class Forward:
             for index in range(1, request.n)
         ]
 
-    def _sample(self, logits_MV: Tensor, states: Items[SampleState]) -> Sampled:
+    def _sample(self, logits_MV: Tensor, states: Items[SampleState]) -> list[Sample]:
         with self.threads.of_call(len(states)):
-            return self.sampler.sample(logits_MV, states)
+            drawn = self.sampler.sample(logits_MV, states)
+        tokens, logprobs = drawn.tokens.tolist(), drawn.logprobs.tolist()
+        return list(map(Sample, states, tokens, logprobs, drawn.top_logprobs))

@@ -22,15 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one sequence brings into a step: new tokens, of which the last `num_wanted` count.
+    """What one sequence brings into a step: new tokens, and how many of the last ask for logits.
 
-    num_drafts: how many of the tokens are guesses.
+    Of a row that decodes all do: its newest token, and what was guessed to follow it.
     """
 
     sequence: Sequence
     ids: list[int]
     num_wanted: int
-    num_drafts: int = 0
 
 
 class Rows:
@@ -107,9 +106,13 @@ class Rows:
 
     def refresh(self) -> None:
         """Lay out all tokens and lengths again, after a step that gave rows any number of them."""
-        count = len(self.sequences)
+        count, size = len(self.sequences), self.block_size
         self._ids[:count] = [sequence.ids[-1] for sequence in self.sequences]
         self._held[:count] = [len(sequence.ids) - 1 for sequence in self.sequences]
+        self._capacity[:count] = [
+            0 if sequence.shares_tail else len(sequence.blocks) * size
+            for sequence in self.sequences
+        ]
         self._measure()
 
     def join(self, parts: Items[Part]) -> FlatBatch:

@@ -17,7 +17,7 @@ from nanohydra.core.histogram import Histogram
 from nanohydra.engine.blocks import BlockPool
 from nanohydra.engine.config import EngineConfig
 from nanohydra.engine.request import Request
-from nanohydra.engine.rows import Rows
+from nanohydra.engine.rows import Part, Rows
 from nanohydra.engine.sequence import Rank, Sequence
 
 QUEUE_BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -105,7 +105,7 @@ class Scheduler:
             self._wait(child)
             return False
         child.blocks = parent.blocks[: self._blocks_for(parent.held)]
-        child.keys, child.num_published = parent.keys.copy(), parent.num_published
+        child.num_published = parent.num_published
         child.num_read = parent.held
         self.pool.share(child.blocks)
         if child.num_read % self.config.block_size:
@@ -148,6 +148,15 @@ class Scheduler:
             budget -= plan.pieces[-1].length
         return plan
 
+    def parts(self, plan: Plan) -> list[Part]:
+        """What every sequence brings into a step."""
+        parts = [Part(sequence, sequence.ids[-1:], 1) for sequence in self.rows.sequences]
+        for piece in plan.pieces:
+            sequence, start = piece.sequence, piece.sequence.num_read
+            ids = sequence.ids[start : start + piece.length]
+            parts.append(Part(sequence, ids, int(piece.length == sequence.num_unread)))
+        return parts
+
     def make_room(self, sequence: Sequence, count: int, copies: list[tuple[int, int]]) -> bool:
         """Blocks of its own for the next tokens of a row; False if it lost its row over it."""
         self.publish(sequence)
@@ -177,6 +186,12 @@ class Scheduler:
             sequence.blocks += [self.pool.take() for _ in range(missing)]
             self.rows.update(sequence)
         return True
+
+    def trim(self, sequence: Sequence) -> None:
+        """Give back blocks of a row that were for guesses which did not come true."""
+        kept = self._blocks_for(len(sequence.ids))
+        self.pool.release(sequence.blocks[kept:])
+        del sequence.blocks[kept:]
 
     def publish(self, sequence: Sequence) -> None:
         """Make the blocks that are full and computed known, so that others can begin from them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nanohydra.engine.blocks import next_key, root_key
@@ -46,6 +46,44 @@ class Sequence:
     shares_tail: bool = False
     num_counted: int = -1
     forked: bool = False
+
+    @classmethod
+    def start(
+        cls,
+        request: Request,
+        rank: Rank,
+        max_length: int,
+        state: SampleState,
+        adapter: ReadyAdapter | None,
+    ) -> Sequence:
+        """The first continuation of a request; it ends at the request's or the context's limit."""
+        params = request.params
+        return cls(
+            request=request,
+            index=0,
+            rank=rank,
+            max_ids=min(len(request.prompt_ids) + params.max_tokens, max_length),
+            stop_ids=frozenset(() if params.ignore_eos else params.stop_ids),
+            state=state,
+            adapter=adapter,
+            ids=list(request.prompt_ids),
+            forked=request.n == 1,
+        )
+
+    def child(self, index: int, state: SampleState) -> Sequence:
+        """Another continuation of the same prompt, which has read nothing yet."""
+        return replace(
+            self,
+            index=index,
+            rank=(*self.rank[:2], index),
+            state=state,
+            ids=list(self.request.prompt_ids),
+            num_read=0,
+            blocks=[],
+            keys=self.keys.copy(),
+            num_published=0,
+            num_counted=self.num_prompt,
+        )
 
     @property
     def num_prompt(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nanohydra.core.histogram import Histogram
 from nanohydra.engine.blocks import BlockCounts
+from nanohydra.engine.speculation import DraftCounts
 
 if TYPE_CHECKING:
     from nanohydra.engine.engine import Engine
@@ -24,6 +25,7 @@ class EngineStats:
         and those of them that were found, instead of read.
     blocks: of the memory for keys and values, `block_size` tokens each; state_bytes: all of it.
     preemptions: how often a sequence had to give its blocks back.
+    drafts: how often tokens were guessed, how many, and how many of them rightly.
     adapters: ids of those loaded. runner: what runs the forward calls.
     step_tokens: of each step. queue_seconds: from a request to its first row.
     """
@@ -47,6 +49,7 @@ class EngineStats:
     blocks: BlockCounts = BlockCounts(free=0, cached=0, active=0, total=0)
     block_size: int = 0
     runner: str = ""
+    drafts: DraftCounts = field(default_factory=DraftCounts)
     step_tokens: Histogram = field(default_factory=lambda: Histogram(()))
     queue_seconds: Histogram = field(default_factory=lambda: Histogram(()))
 
@@ -78,6 +81,7 @@ class EngineStats:
             blocks=engine.kv_blocks,
             block_size=engine.config.block_size,
             runner=engine.runner.name,
+            drafts=engine.draft_counts,
             step_tokens=engine.step_tokens,
             queue_seconds=engine.scheduler.queue_seconds,
         )
