@@ -26,6 +26,8 @@ PROBE = 3  # tokens of such an attempt
 NUM_PLAIN = 2  # steps of a number of rows whose time is taken before guessing begins
 REFRESH = 64  # steps with guesses between such steps later on
 UNKNOWN_COST = 0.25
+MARGIN = 1.25  # by which a guess has to be likelier than it costs, as both are estimates
+WEIGHT = 2.0  # of what other texts have shown, in guesses, for a text that begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,8 @@ class Track:
     """
 
     memory: object
-    kept: float = 1.0
-    tried: float = 2.0
+    kept: float = WEIGHT / 2
+    tried: float = WEIGHT
     resume: int = 0
     patience: int = MIN_PATIENCE
 
@@ -105,13 +107,16 @@ class Track:
         As long as a token is likelier to be right than it costs; where not even the first one
         is, a few after a while, in case the text has changed.
         """
-        count = 0 if cost >= 1 else int(math.log(max(cost, 1e-3)) / math.log(self.chance))
+        if length < self.resume:
+            return 0
+        cost = max(cost * MARGIN, 1e-3)
+        count = 0 if cost >= 1 else int(math.log(cost) / math.log(self.chance))
         if count:
             self.resume, self.patience = 0, MIN_PATIENCE
-        elif not self.resume:
-            self.resume = length + self.patience
-        elif length >= self.resume:
+        elif self.resume:
             count = PROBE
+        else:
+            self.resume = length + self.patience
         return min(count, most)
 
     def judge(self, num_guesses: int, num_right: int, length: int) -> None:
@@ -154,6 +159,7 @@ class Speculator:
         self.clock = clock
         self.counts = DraftCounts()
         self.costs = Costs()
+        self.overall = Track(None)
         self._tracks: dict[Sequence, Track] = {}
         self._num_guessed = 0
 
@@ -185,6 +191,7 @@ class Speculator:
     def judge(self, sequence: Sequence, num_guesses: int, num_right: int) -> None:
         """So many of a row's guesses came true."""
         self._tracks[sequence].judge(num_guesses, num_right, len(sequence.ids))
+        self.overall.judge(num_guesses, num_right, 0)
         self.counts.drafts += 1
         self.counts.tokens += num_guesses
         self.counts.accepted += num_right
@@ -198,7 +205,9 @@ class Speculator:
         for row in rows:
             track = self._tracks.get(row)
             if track is None:
-                self._tracks[row] = track = Track(self.proposer.start())
+                chance = self.overall.chance
+                track = Track(self.proposer.start(), kept=WEIGHT * chance, tried=WEIGHT)
+                self._tracks[row] = track
             # The token that is drawn behind the last guess has to fit as well.
             most = min(self.num_guesses, row.max_ids - len(row.ids) - 1, left)
             count = track.count(cost, len(row.ids), most)
