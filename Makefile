@@ -1,6 +1,6 @@
 # make chat: a chat in the browser. make test: what CI runs. Both set up .venv first.
 
-.PHONY: setup chat test lint test-slow bench browser clean
+.PHONY: setup chat test lint test-slow bench continual browser clean
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -47,6 +47,10 @@ browser:
 
 bench: setup
 	@for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+# Every strategy against forgetting on a small stream that needs no files.
+continual: setup
+	@$(BIN)/nanohydra continual run --recipe continual_quick --resume
 
 clean:
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,6 +21,7 @@ SIZES = {  # parameters in millions that the name or the first line of the recip
     "small": (50, 53),
     "continual_labels": (1, 5),
     "continual_months": (1, 5),
+    "continual_quick": (0.3, 1),
     "continual_three_tasks": (1, 5),
     "base-124m": (123, 125),
     "base-560m": (555, 565),

@@ -173,11 +173,13 @@ def check_same(there: Results, wanted: Results, folder: Path) -> None:
 
     What single strategies are told may differ: then these are run again.
     """
+    from nanohydra.core.config import to_dict
 
     def fixed(results: Results) -> dict[str, object]:
-        recipe = {key: results.recipe.get(key) for key in FIXED}
+        plain = to_dict(results)  # what was read holds tuples for lists
+        recipe = {key: plain["recipe"].get(key) for key in FIXED}
         continual = {k: v for k, v in recipe["continual"].items() if k != "options"}
-        return {"sources": results.sources, "recipe": {**recipe, "continual": continual}}
+        return {"sources": plain["sources"], "recipe": {**recipe, "continual": continual}}
 
     before, now = fixed(there), fixed(wanted)
     if before != now:

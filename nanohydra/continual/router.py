@@ -23,13 +23,16 @@ SHRINKAGE = 0.05  # of the covariance towards a multiple of the identity
 def features(model: Decoder, batch: Batch, num_tokens: int) -> Tensor:
     """The mean of the final hidden states over the first tokens of each row, (B, D) float64.
 
-    No adapter may be on. Only what belongs to a row's first sequence counts.
+    No adapter may be on. A row that begins with the end of a text goes on with another of its
+    task, which counts as well: a handful of tokens says little.
     """
-    ids_BT = batch.ids_BT[:, :num_tokens].to(model.device)
-    segments_BT = batch.segments_BT[:, :num_tokens].to(model.device)
-    mask_BT = (segments_BT == segments_BT[:, :1]) & (segments_BT >= 0)
-    x_BTD = model.hidden(ids_BT).double() * mask_BT[..., None]
-    return (x_BTD.sum(1) / mask_BT.sum(1).clamp_min(1)[:, None]).cpu()
+    ids_BT, positions_BT, segments_BT = (
+        t[:, :num_tokens].to(model.device)
+        for t in (batch.ids_BT, batch.positions_BT, batch.segments_BT)
+    )
+    x_BTD = model.hidden(ids_BT, positions_BT=positions_BT, segments_BT=segments_BT)
+    mask_BT1 = (segments_BT >= 0)[..., None]
+    return ((x_BTD.double() * mask_BT1).sum(1) / mask_BT1.sum(1).clamp_min(1)).cpu()
 
 
 class Router:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import sys
+import textwrap
+import types
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +123,24 @@ def test_the_base_is_given_back(name: str, stream, tmp_path: Path) -> None:
     run_strategy(name, lab, tmp_path)
     assert [key for key, _ in lab.model.named_parameters()] == names
     assert all(p.requires_grad and p.dtype == torch.float32 for p in lab.model.parameters())
+
+
+def test_the_example_of_contributing_works(stream, tmp_path: Path, monkeypatch) -> None:
+    """Its code as a module and its line in the table: no more is needed."""
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    part = text.partition("## A strategy against forgetting")[2].partition("\n## ")[0]
+    code = textwrap.dedent(part.partition("```python\n")[2].partition("```")[0])
+    name, target = re.findall(r'"(\w+)": "(nanohydra\.[\w.]+:\w+)"', part)[0]
+    module = types.ModuleType(target.partition(":")[0])
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(
+        "from dataclasses import dataclass\n"
+        "from nanohydra.continual.strategy import Strategy\n" + code,
+        module.__dict__,
+    )
+    monkeypatch.setitem(STRATEGIES.entries, name, target)
+    ends = []
+    for strength in (0.0, 1.0):
+        lab = toy_lab(stream, options={name: {"strength": strength}})
+        ends.append(run_strategy(name, lab, tmp_path / str(strength)).R)
+    assert ends[0] == run_strategy("naive", toy_lab(stream), tmp_path / "naive").R != ends[1]

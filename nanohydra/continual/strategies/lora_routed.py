@@ -23,7 +23,7 @@ class LoraRoutedConfig:
     """rows: of a task that the router learns from. tokens: of a row that it looks at."""
 
     rows: int = 512
-    tokens: int = 32
+    tokens: int = 64
 
     def __post_init__(self) -> None:
         """Refuse a router that sees nothing."""
