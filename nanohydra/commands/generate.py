@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import tyro
 
 from nanohydra.checkpoint.names import title_of
-from nanohydra.commands.options import AnsweringOptions, answering_dtype, find_model, parse
+from nanohydra.commands.guessing import GuessingOptions, engine_settings, load_draft
+from nanohydra.commands.options import answering_dtype, find_model, parse
 from nanohydra.core.errors import UserError
 from nanohydra.core.log import console, summary_table
 from nanohydra.recipe import Recipe
@@ -23,7 +24,7 @@ MAX_ROWS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateOptions(AnsweringOptions):
+class GenerateOptions(GuessingOptions):
     """Options of `nanohydra generate`."""
 
     prompt: tyro.conf.Positional[str] = ""
@@ -85,8 +86,11 @@ def run(options: GenerateOptions, recipe: Recipe) -> None:
         )
         for number in range(options.num_samples)
     ]
+    config = EngineConfig(
+        max_rows=rows, max_length=length, num_ids=tokenizer.vocab_size, **engine_settings(options)
+    )
     engine = Engine(
-        loaded.model, EngineConfig(max_rows=rows, max_length=length, num_ids=tokenizer.vocab_size)
+        loaded.model, config, draft=load_draft(options.draft, runtime.device, loaded.model.dtype)
     )
     begin = time.perf_counter()
     write_samples(engine, tokenizer, requests, prompt)

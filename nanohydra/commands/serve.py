@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanohydra.checkpoint.names import title_of
+from nanohydra.commands.guessing import GuessingOptions, engine_settings, load_draft
 from nanohydra.commands.options import (
-    AnsweringOptions,
     answering_dtype,
     find_model,
     parse,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeOptions(AnsweringOptions):
+class ServeOptions(GuessingOptions):
     """Options of `nanohydra serve`."""
 
     host: str = "127.0.0.1"
@@ -116,7 +116,9 @@ def run_server(options: ServeOptions, recipe: Recipe, folder: Path, settings: Se
     from nanohydra.engine import EngineConfig
     from nanohydra.server import create_app, serve
 
-    engine = EngineConfig(max_rows=options.max_rows, max_length=options.max_length)
+    engine = EngineConfig(
+        max_rows=options.max_rows, max_length=options.max_length, **engine_settings(options)
+    )
     start_logging(as_json=options.log_json)
     loaded: list[ChatModel] = []
     teachers: list[LearningService] = []
@@ -124,7 +126,7 @@ def run_server(options: ServeOptions, recipe: Recipe, folder: Path, settings: Se
     def load() -> ChatModel:
         chat = load_chat(
             folder, recipe, engine, options.max_waiting, options.weights,
-            max_waiting_tokens=options.max_waiting_tokens,
+            max_waiting_tokens=options.max_waiting_tokens, draft=options.draft,
         )  # fmt: skip
         loaded.append(chat)
         return chat
@@ -172,8 +174,9 @@ def load_chat(
     weights: str = "stored",
     *,
     max_waiting_tokens: int = 0,
+    draft: Path | None = None,
 ) -> ChatModel:
-    """The model of a folder, with its engine running."""
+    """The model of a folder, with its engine running. draft: the folder of one that guesses."""
     from nanohydra.chat import ChatModel
     from nanohydra.checkpoint import load
     from nanohydra.core.runtime import setup
@@ -186,7 +189,12 @@ def load_chat(
     if note := loaded.tokenizer.chat.note:
         console(stderr=True).print(note, style="dim")
     settings = replace(config, num_ids=loaded.tokenizer.vocab_size)
-    engine = Engine(loaded.model, settings, vocabulary=token_table(loaded.tokenizer))
+    engine = Engine(
+        loaded.model,
+        settings,
+        vocabulary=token_table(loaded.tokenizer),
+        draft=load_draft(draft, runtime.device, loaded.model.dtype),
+    )
     limits = {"max_waiting": max_waiting, "max_waiting_tokens": max_waiting_tokens}
     return ChatModel(loaded, EngineThread(engine, **limits))
 
