@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nanohydra.continual.strategy import Strategy
+from nanohydra.data.shards import token_dtype
 
 
 class Joint(Strategy):
@@ -12,8 +13,14 @@ class Joint(Strategy):
         """All tasks at once."""
         return (tuple(range(len(self.lab.stream))),)
 
+    @property
+    def memory_bytes(self) -> int:
+        """The tokens of all tasks of the stage, as they lie on disk."""
+        found = [s for task in self.tasks for s in self.lab.stream.tasks[task].train.values()]
+        return sum(shards.num_tokens * token_dtype(shards.vocab_size).itemsize for shards in found)
 
-class Cumulative(Strategy):
+
+class Cumulative(Joint):
     """At each task, training goes on with all data so far, so that its cost grows quadratically."""
 
     def stages(self) -> tuple[tuple[int, ...], ...]:
