@@ -132,7 +132,7 @@ class FakeChat(FakeText):
         reply = FakeReply(self, messages, params or ChatParams(), adapter)
         return self._answer(reply, tools, Place(self.engine))
 
-    def streams(
+    async def begin(
         self,
         messages: Sequence[Message],
         params: ChatParams | None = None,
@@ -142,6 +142,7 @@ class FakeChat(FakeText):
     ) -> list[AsyncGenerator[ChatEvent]]:
         """As `stream`, n answers; number i has seed + i."""
         params = params or ChatParams()
+        await self.compile(params, rest.pop("offer", None))
         seeds = [None if params.seed is None else params.seed + index for index in range(n)]
         return [self.stream(messages, replace(params, seed=s), **rest) for s in seeds]
 

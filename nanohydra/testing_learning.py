@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from nanohydra.testing_lessons import (
     STAGES,
     WHAT_WAS_DONE,
     FakeAlias,
+    FakeCounts,
     FakePlan,
     Json,
     answer_of,
@@ -34,7 +34,7 @@ from nanohydra.testing_lessons import (
 )
 
 
-class FakeLearning:
+class FakeLearning(FakeCounts):
     """Learning by the clock: each stage of a job takes `step_s` seconds.
 
     refuse: a word -> the reason for which a lesson with it is refused.
@@ -93,11 +93,6 @@ class FakeLearning:
     def jobs(self) -> list[Json]:
         """All jobs, the latest first."""
         return [self.job(id) for id in reversed(self.all_jobs)]
-
-    def counts(self) -> tuple[dict[str, int], int]:
-        """Jobs by state, and changes of aliases."""
-        states = Counter(str(job["state"]) for job in self.jobs())
-        return dict(states), sum(len(each.history) for each in self.names.values())
 
     def cancel(self, id: str) -> Json:
         """End a job; its lessons stay in memory."""
@@ -386,9 +381,8 @@ class FakeLearning:
         for lesson in self.all_lessons.values():
             same = lesson["owner"] == owner and lesson["state"] != "deleted"
             known, _, _ = lesson["text"].partition(" is ")
-            if same and says and known == subject and lesson["text"] != text:
-                earlier = {"id": lesson["id"], "text": lesson["text"]}
-                return {"index": place, "text": text, "earlier": earlier}
+            if same and says and known == subject and (told := lesson["text"]) != text:
+                return {"index": place, "text": text, "earlier": {"id": lesson["id"], "text": told}}
         return None
 
     def _nearest(self, question: str, owner: str, among: Sequence[str] = ()) -> Json | None:

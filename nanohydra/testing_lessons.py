@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,21 @@ class FakePlan:
     lessons: tuple[Json, ...] = ()
     sources: tuple[Json, ...] = ()
     label: str = "base"
+
+
+class FakeCounts:
+    """What is counted of jobs and aliases."""
+
+    names: dict[str, FakeAlias]
+
+    def jobs(self) -> list[Json]:
+        """All jobs, the latest first."""
+        raise NotImplementedError
+
+    def counts(self) -> tuple[dict[str, int], int]:
+        """Jobs by state, and changes of aliases."""
+        states = Counter(str(job["state"]) for job in self.jobs())
+        return dict(states), sum(len(each.history) for each in self.names.values())
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 
 from nanohydra.engine import EngineStopped, Event, EventStream
 
@@ -66,7 +67,7 @@ class Branch:
         self.close()
 
 
-def branches(stream: EventStream, count: int) -> list[EventStream] | list[Branch]:
+def branches(stream: EventStream, count: int) -> Sequence[EventStream | Branch]:
     """A reader for each continuation; a single one needs nothing in between."""
     if count == 1:
         return [stream]

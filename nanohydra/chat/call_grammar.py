@@ -16,6 +16,7 @@ from nanohydra.engine import Grammar
 from nanohydra.tokenizer import ChatFormat, ChatTool
 
 SPACING = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
+CALL_ID = r'id: ", \"id\": \"" /[a-zA-Z0-9]{9}/ "\""'
 ANYTHING = r"/(.|\n)*/"
 
 
@@ -66,7 +67,8 @@ class Spelling:
             calls = _repeated(f"{self.begin} object", "", parallel)
         elif name == "mistral":
             many = ' (", " object)*' if parallel else ""
-            calls = [f'calls: {self.begin} "[" object{many} "]"']
+            # Its vocabulary puts a space before every text, and its template writes another.
+            calls = [f'calls: {self.begin} " "? " "? "[" object{many} "]"', CALL_ID]
         elif name == "llama3":
             calls = ["calls: object"]  # its templates write one call a turn
         else:
@@ -96,7 +98,8 @@ class Spelling:
             return f"{_literal(name)} {self._mark('[ARGS]')} arguments_{number}"
         key = "parameters" if self.format.name == "llama3" else "arguments"
         head = _literal(f'{{"name": {json.dumps(name)}, "{key}": ')
-        return f'{head} arguments_{number} "}}"'
+        id = " id?" if self.format.short_ids else ""
+        return f'{head} arguments_{number}{id} "}}"'
 
     def _arguments_marked(self) -> bool:
         return self.chat.tokenizer.token_id("[ARGS]") is not None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from nanohydra.chat.branches import Branch, branches
 from nanohydra.chat.clock import Clock
@@ -32,6 +34,18 @@ from nanohydra.core.types import Message
 from nanohydra.engine import EngineStopped, EngineThread, EventStream, Hold, Request
 from nanohydra.tokenizer import ChatTool
 from nanohydra.tools import Tool, load_tools, run_tool
+
+LONG_TEXT = 20_000  # characters; laying out and encoding fewer takes a few milliseconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A reply that could begin now: what it asks first, and the tools that it may run."""
+
+    reply: Reply
+    first: Round
+    tools: Mapping[str, Tool]
+    clock: Clock
 
 
 class ChatModel:
@@ -85,10 +99,11 @@ class ChatModel:
         UserError for a conversation, tool or adapter that cannot work, QueueFull, EngineStopped.
         Closing the generator, or dropping it, aborts the request within one step.
         """
-        (stream,) = self.streams(messages, params, tools=tools, offer=offer, adapter=adapter)
+        plan = self._plan(messages, params or ChatParams(), tools, offer)
+        (stream,) = self._start(plan, 1, adapter)
         return stream
 
-    def streams(
+    async def begin(
         self,
         messages: Sequence[Message],
         params: ChatParams | None = None,
@@ -98,27 +113,15 @@ class ChatModel:
         offer: Offer | None = None,
         adapter: str | None = None,
     ) -> list[AsyncGenerator[ChatEvent]]:
-        """As `stream`, n answers that share the reading of the prompt: number i has seed + i."""
+        """As `stream`, n answers that share the reading of the prompt: number i has seed + i.
+
+        A long conversation or a grammar is made ready in a thread, so that the loop goes on.
+        """
         params = params or ChatParams()
-        if offer is not None:
-            params = offer.apply(params, self.tokenizer.chat)
-        allowed = {} if offer is not None else self._choose(tools)
-        clock = Clock()
-        listed = offered(self.tokenizer, allowed.values())
-        length = self.context_length
-        reply = Reply(self.tokenizer, messages, params, length, listed, offer)
-        first = reply.next_round()
-        assert first is not None, "only later rounds can run out of room"
-        hold = self.engine.hold(adapter)  # while the others are made
-        events = branches(self._submit(first, params, adapter, n=n), n)
-        replies = [reply, *(reply.branch(index) for index in range(1, n))]
-        running = [
-            # Between the rounds of a reply, nothing else would keep its adapter loaded.
-            self._run(each, allowed, clock.copy(), stream, adapter, self._held(adapter))
-            for each, stream in zip(replies, events, strict=True)
-        ]
-        hold.close()
-        return running
+        await self.compile(params, offer)
+        plan = partial(self._plan, messages, params, tools, offer)
+        long = sum(len(message.content) for message in messages) > LONG_TEXT
+        return self._start(await asyncio.to_thread(plan) if long else plan(), n, adapter)
 
     async def compile(self, params: ChatParams, offer: Offer | None = None) -> None:
         """Make a grammar ready in a thread: a large one would hold up the event loop.
@@ -200,6 +203,38 @@ class ChatModel:
         """
         found = await score(self.engine, ids, self.context_length, top)
         return [token_of(self.tokenizer, event) for event in found]
+
+    def _plan(
+        self,
+        messages: Sequence[Message],
+        params: ChatParams,
+        tools: Sequence[str] | None,
+        offer: Offer | None,
+    ) -> Plan:
+        """Everything about a reply that needs no engine; from any thread."""
+        clock = Clock()
+        if offer is not None:
+            params = offer.apply(params, self.tokenizer.chat)
+        allowed = {} if offer is not None else self._choose(tools)
+        listed = offered(self.tokenizer, allowed.values())
+        length = self.context_length
+        reply = Reply(self.tokenizer, messages, params, length, listed, offer)
+        first = reply.next_round()
+        assert first is not None, "only later rounds can run out of room"
+        return Plan(reply=reply, first=first, tools=allowed, clock=clock)
+
+    def _start(self, plan: Plan, n: int, adapter: str | None) -> list[AsyncGenerator[ChatEvent]]:
+        """Queue n replies as planned."""
+        hold = self.engine.hold(adapter)  # while they are made
+        events = branches(self._submit(plan.first, plan.reply.params, adapter, n=n), n)
+        replies = [plan.reply, *(plan.reply.branch(index) for index in range(1, n))]
+        running = [
+            # Between the rounds of a reply, nothing else would keep its adapter loaded.
+            self._run(each, plan.tools, plan.clock.copy(), stream, adapter, self._held(adapter))
+            for each, stream in zip(replies, events, strict=True)
+        ]
+        hold.close()
+        return running
 
     def _held(self, adapter: str | None) -> Hold:
         return self.engine.hold(adapter, held=True)

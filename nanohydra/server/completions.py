@@ -96,18 +96,16 @@ async def submit(
     tools = chosen_tools(body, chat)
     top = body.top_logprobs or 0 if body.logprobs else None
     params = body.params(config, chat.vocab_size, top_logprobs=top)
-    if tools.offer is not None:
-        try:
-            await chat.compile(params, tools.offer)
-        except UserError as error:
-            raise ApiError(400, str(error), param="tools", code="unsupported_value") from None
-    else:
-        await chat.compile(params)
-    with queueing(config):
-        return chat.streams(
-            way.messages, params, n=body.n or 1,
-            tools=tools.names, offer=tools.offer, adapter=way.adapter,
-        )  # fmt: skip
+    try:
+        with queueing(config):
+            return await chat.begin(
+                way.messages, params, n=body.n or 1,
+                tools=tools.names, offer=tools.offer, adapter=way.adapter,
+            )  # fmt: skip
+    except UserError as error:
+        if tools.offer is None:
+            raise
+        raise ApiError(400, str(error), param="tools", code="unsupported_value") from None
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import psutil
 from fastapi import APIRouter
@@ -21,12 +22,15 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.responses import Response
 
-from nanohydra.chat import EngineStats
 from nanohydra.core.histogram import Histogram
 from nanohydra.server.counting import Metrics
 from nanohydra.server.service import Here
 
+if TYPE_CHECKING:
+    from nanohydra.chat import EngineStats
+
 router = APIRouter()
+OWN = "nanohydra"  # before the names that vLLM lacks
 REASONS = ("stop", "length", "abort", "error")
 JOB_STATES = (
     "queued", "studying", "training", "testing", "live", "refused", "failed", "cancelled",
@@ -91,11 +95,11 @@ class Families:
         ):
             self.histogram(f"vllm:{name}", text, values)
         replies = {str(status): float(n) for status, n in sorted(metrics.replies.items())}
-        self.counters("nanohydra:http_replies", "Replies.", "status", replies)
+        self.counters(f"{OWN}:http_replies", "Replies.", "status", replies)
         text = "Clients that left before they had their answer."
-        self.counter("nanohydra:client_disconnects", text, metrics.disconnects)
+        self.counter(f"{OWN}:client_disconnects", text, metrics.disconnects)
         text = "Resident memory of the server's process."
-        self.gauge("nanohydra:rss_bytes", text, psutil.Process().memory_info().rss)
+        self.gauge(f"{OWN}:rss_bytes", text, psutil.Process().memory_info().rss)
 
     def of_engine(self, stats: EngineStats) -> None:
         """What the engine does and did."""
@@ -103,11 +107,11 @@ class Families:
             ("vllm:num_requests_running", "Sequences that hold a row.", stats.num_active),
             ("vllm:num_requests_waiting", "Sequences that wait.", stats.num_waiting),
             ("vllm:kv_cache_usage_perc", "Share of the blocks in use, 0 to 1.", stats.kv_usage),
-            ("nanohydra:waiting_prompt_tokens", "Tokens they will read.", stats.waiting_tokens),
-            ("nanohydra:adapters_resident", "Adapters that are loaded.", len(stats.adapters)),
-            ("nanohydra:adapter_bytes", "Their size.", stats.adapter_bytes),
-            ("nanohydra:kv_bytes", "Memory for keys and values.", stats.state_bytes),
-            ("nanohydra:engine_step_age_seconds", "Since it got on.", stats.last_step_age),
+            (f"{OWN}:waiting_prompt_tokens", "Tokens they will read.", stats.waiting_tokens),
+            (f"{OWN}:adapters_resident", "Adapters that are loaded.", len(stats.adapters)),
+            (f"{OWN}:adapter_bytes", "Their size.", stats.adapter_bytes),
+            (f"{OWN}:kv_bytes", "Memory for keys and values.", stats.state_bytes),
+            (f"{OWN}:engine_step_age_seconds", "Since it got on.", stats.last_step_age),
         ):
             self.gauge(name, text, now)
         for name, text, total in (
@@ -116,13 +120,13 @@ class Families:
             ("vllm:num_preemptions", "Sequences that gave way.", stats.preemptions),
             ("vllm:prompt_tokens", "Prompt tokens read.", stats.prompt_tokens),
             ("vllm:generation_tokens", "Tokens generated.", stats.generated_tokens),
-            ("nanohydra:engine_steps", "Forward calls.", stats.num_steps),
+            (f"{OWN}:engine_steps", "Forward calls.", stats.num_steps),
         ):
             self.counter(name, text, total)
         blocks = stats.blocks
         by_state = {"free": blocks.free, "cached": blocks.cached, "active": blocks.active}
         counts = {state: float(count) for state, count in by_state.items()}
-        self.gauges("nanohydra:kv_blocks", "Blocks of keys and values.", "state", counts)
+        self.gauges(f"{OWN}:kv_blocks", "Blocks of keys and values.", "state", counts)
         self.histogram("vllm:iteration_tokens_total", "Tokens of a step.", stats.step_tokens)
         text = "From the request to a row."
         self.histogram("vllm:request_queue_time_seconds", text, stats.queue_seconds)
@@ -130,11 +134,11 @@ class Families:
     def of_learning(self, jobs: Mapping[str, int], swaps: int) -> None:
         """What was learned, and what was refused."""
         states = {state: float(jobs.get(state, 0)) for state in JOB_STATES}
-        self.gauges("nanohydra:learn_jobs", "Jobs of learning.", "state", states)
+        self.gauges(f"{OWN}:learn_jobs", "Jobs of learning.", "state", states)
         gate = {"passed": states["live"], "refused": states["refused"]}
-        self.counters("nanohydra:learn_gate", "Verdicts on what was learned.", "result", gate)
+        self.counters(f"{OWN}:learn_gate", "Verdicts on what was learned.", "result", gate)
         text = "How often a name came to mean other versions."
-        self.counter("nanohydra:adapter_swaps", text, swaps)
+        self.counter(f"{OWN}:adapter_swaps", text, swaps)
 
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}}, response_class=Response)

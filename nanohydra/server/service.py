@@ -18,7 +18,6 @@ from nanohydra.chat import (
     ChatEvent,
     ChatParams,
     Done,
-    EngineStats,
     Journal,
     Offer,
     TextDelta,
@@ -31,6 +30,7 @@ from nanohydra.server.errors import ApiError
 from nanohydra.tools import Tool
 
 if TYPE_CHECKING:
+    from nanohydra.chat import EngineStats
     from nanohydra.server.learning import Learning
     from nanohydra.server.recorder import Recorder
 
@@ -74,7 +74,7 @@ class ChatLike(Protocol):
     def engine(self) -> EngineLike:
         """Where the model runs."""
 
-    def streams(
+    async def begin(
         self,
         messages: Sequence[Message],
         params: ChatParams | None = None,

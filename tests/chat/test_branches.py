@@ -89,7 +89,7 @@ def test_answers_side_by_side_equal_answers_alone(
     model = chat("hello there, hello.<|end|>")
 
     async def main() -> list[Done]:
-        streams = model.streams(HELLO, ChatParams(temperature=0, stop=stop), n=3)
+        streams = await model.begin(HELLO, ChatParams(temperature=0, stop=stop), n=3)
 
         async def end(stream: object) -> Done:
             *_, last = [each async for each in stream]  # type: ignore[attr-defined]

@@ -56,7 +56,8 @@ def test_a_page_from_elsewhere_needs_to_be_allowed(make_client: Make) -> None:
 def test_log_lines_are_json(make_client: Make) -> None:
     lines: list[str] = []
     handler = logging.Handler()
-    handler.emit = lambda record: lines.append(JsonLines().format(record))  # type: ignore[method-assign]
+    write = lambda record: lines.append(JsonLines().format(record))  # noqa: E731
+    handler.emit = write  # type: ignore[method-assign]
     logger = logging.getLogger("nanohydra")
     logger.addHandler(handler)
     level = logger.level

@@ -55,7 +55,7 @@ def test_an_engine_without_progress_is_unhealthy(make_client: Make) -> None:
     chat.engine.step_age = 4.0
     assert status(client, "/health") == (200, "ok")
     chat.engine.step_age = float("inf")
-    assert status(client, "/health") == (503, "stuck")
+    assert status(client, "/health") == (503, "dead")
 
 
 def test_a_load_that_fails_ends_the_server(journal: Journal) -> None:

@@ -62,11 +62,11 @@ def test_every_number_adds_up(tmp_path: Path) -> None:
     for name in ("time_to_first_token_seconds", "e2e_request_latency_seconds"):
         assert found[f"vllm:{name}_count"][()] == 4 and found[f"vllm:{name}_sum"][()] > 0
     assert found["vllm:inter_token_latency_seconds_count"][()] == 4 * 8
-    assert found["vllm:request_queue_time_seconds_count"][()] == 4
+    assert found["vllm:request_queue_time_seconds_count"][()] == 3  # two choices share one
     prompt = usages[0]["usage"]["prompt_tokens"]
-    assert found["vllm:prefix_cache_queries_total"][()] == 4 * prompt
+    assert found["vllm:prefix_cache_queries_total"][()] == 3 * prompt
     hits = found["vllm:prefix_cache_hits_total"][()]
-    assert hits > 0 and hits + found["vllm:prompt_tokens_total"][()] >= 4 * prompt
+    assert hits > 0 and hits + found["vllm:prompt_tokens_total"][()] >= 3 * prompt
     blocks = found["nanohydra:kv_blocks"]
     assert blocks[("active",)] == 0 < blocks[("cached",)] and blocks[("free",)] > 0
     steps = found["nanohydra:engine_steps_total"][()]
