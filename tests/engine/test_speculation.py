@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanohydra.core.errors import UserError
-from nanohydra.engine import EngineConfig
+from nanohydra.engine import Engine, EngineConfig, SamplingParams, generate
 from nanohydra.engine.draft import DraftModel, DraftText
 from nanohydra.engine.ngrams import MAX_CHAIN, NgramIndex, NgramProposer
 from nanohydra.engine.speculation import (
@@ -201,3 +201,31 @@ def test_probes_are_short() -> None:
     assert track.count(0.5, 10, 9) == 0
     assert track.count(0.5, 10 + MIN_PATIENCE, 9) == PROBE
     assert track.count(0.5, 10 + MIN_PATIENCE, 1) == 1
+
+
+class Free(Costs):
+    """Guesses seem to cost nothing, so that they are made in every step."""
+
+    def wants_plain(self, num_rows: int) -> bool:
+        return False
+
+    def relative(self, num_rows: int) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize("runner", ["auto", "torch"])
+def test_deterministic_engines_give_the_same_bits_with_guesses(runner: str) -> None:
+    model = random_decoder(num_layers=2, layer_types=("conv", "full"))
+    prompts = [tuple(range(n, n + 5)) * 4 for n in range(5)]
+    params = [
+        SamplingParams(temperature=t, seed=3, max_tokens=40, presence_penalty=p, top_logprobs=2)
+        for t, p in ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (0.3, 0.0), (0.3, -1.0))
+    ]
+    config = EngineConfig(max_rows=3, deterministic=True, runner=runner)  # type: ignore[arg-type]
+    plain = generate(Engine(model, config), prompts, params)
+    engine = Engine(model, replace(config, speculation="ngram", draft_tokens=5))
+    assert engine.speculator is not None
+    engine.speculator.costs = Free()
+    for expected, found in zip(plain, generate(engine, prompts, params), strict=True):
+        assert found.ids == expected.ids and found.logprobs == expected.logprobs
+    assert engine.draft_counts.accepted > 10
