@@ -1,0 +1,28 @@
+"""Several streams at once from one model, without a server.
+
+python examples/stream.py runs/tiny "Once upon a time" "The cat"
+"""
+
+import asyncio
+import sys
+
+from nanohydra import AsyncLLM, SamplingParams
+
+
+async def main(model: str, prompts: list[str]) -> None:
+    """Write each piece with the number of its prompt, as it comes."""
+    params = SamplingParams(max_tokens=32, temperature=0.8, seed=0)
+    async with AsyncLLM(model) as llm:
+
+        async def show(number: int, prompt: str) -> str:
+            text = ""
+            async for output in llm.generate(prompt, params):
+                print(f"{number}: {output.delta!r}", file=sys.stderr)
+                text = output.text
+            return text
+
+        for text in await asyncio.gather(*map(show, range(len(prompts)), prompts)):
+            print(repr(text))
+
+
+asyncio.run(main(sys.argv[1], sys.argv[2:]))
