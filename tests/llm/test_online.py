@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ LONG = SamplingParams(temperature=0.0, max_tokens=30, ignore_eos=True)
 PROMPTS = ["What is the printer called?", "I don't know.", "Heron"]
 
 
-async def read(llm: AsyncLLM, prompt: str, **options: object) -> list[Output]:
-    return [piece async for piece in llm.generate(prompt, LONG, **options)]  # type: ignore[arg-type]
+async def read(llm: AsyncLLM, prompt: str, **options: Any) -> list[Output]:
+    return [piece async for piece in llm.generate(prompt, LONG, **options)]
 
 
 def test_streams_at_once_give_what_batches_give(folder: Path, adapter: Path) -> None:
