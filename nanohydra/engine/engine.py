@@ -73,7 +73,8 @@ class Engine:
         self.adapters = Residents(model, config.max_adapters)
         max_tokens = config.prefill_tokens + config.max_rows * (1 + config.draft_tokens)
         self.runner = make_runner(config, model, self.state, max_tokens)
-        self.forward = Forward(model, self.runner, self.sampler)
+        alone = config.deterministic and self.runner.name != "native"
+        self.forward = Forward(model, self.runner, self.sampler, one_by_one=alone)
         vocab_size = model.config.vocab_size
         proposer = proposer or make_proposer(config, draft, self.max_length, vocab_size)
         self.speculator = make_speculator(config, proposer, self.sampler)

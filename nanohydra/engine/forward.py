@@ -26,11 +26,17 @@ class Sample(NamedTuple):
 
 
 class Forward:
-    """Calls a runner, then a sampler. Changes nothing but the decoding state."""
+    """Calls a runner, then a sampler. Changes nothing but the decoding state.
 
-    def __init__(self, model: Decoder, runner: Runner, sampler: Sampler) -> None:
+    one_by_one: draws for each row alone, as PyTorch may add up several in another order.
+    """
+
+    def __init__(
+        self, model: Decoder, runner: Runner, sampler: Sampler, *, one_by_one: bool = False
+    ) -> None:
         self.runner = runner
         self.sampler = sampler
+        self.one_by_one = one_by_one
         self.threads = Threads(model)
 
     def decode(self, rows: Rows) -> list[Sample]:
@@ -75,6 +81,9 @@ class Forward:
         ]
 
     def _sample(self, logits_MV: Tensor, states: Items[SampleState]) -> list[Sample]:
+        if self.one_by_one and len(states) > 1:
+            rows = zip(logits_MV.split(1), states, strict=True)
+            return [sample for row, state in rows for sample in self._sample(row, (state,))]
         with self.threads.of_call(len(states)):
             drawn = self.sampler.sample(logits_MV, states)
         tokens, logprobs = drawn.tokens.tolist(), drawn.logprobs.tolist()

@@ -98,7 +98,7 @@ class TorchRunner:
             # Only these are unembedded: all places of a long prompt would not fit in memory.
             x_ND = x_ND[torch.from_numpy(batch.wanted).to(x_ND.device, torch.int64)]
         with self.threads.of_call(len(x_ND)):
-            if not self.one_by_one:
+            if not self.one_by_one or len(x_ND) < 2:
                 return self.model.unembed(x_ND)
             return torch.cat([self.model.unembed(x_ND[place, None]) for place in range(len(x_ND))])
 
