@@ -120,6 +120,9 @@ class Families:
             ("vllm:num_preemptions", "Sequences that gave way.", stats.preemptions),
             ("vllm:prompt_tokens", "Prompt tokens read.", stats.prompt_tokens),
             ("vllm:generation_tokens", "Tokens generated.", stats.generated_tokens),
+            ("vllm:spec_decode_num_drafts", "Times of guessing.", stats.drafts.drafts),
+            ("vllm:spec_decode_num_draft_tokens", "Tokens guessed.", stats.drafts.tokens),
+            ("vllm:spec_decode_num_accepted_tokens", "Rightly.", stats.drafts.accepted),
             (f"{OWN}:engine_steps", "Forward calls.", stats.num_steps),
         ):
             self.counter(name, text, total)

@@ -20,6 +20,7 @@ VLLM = """
 num_requests_running num_requests_waiting kv_cache_usage_perc prefix_cache_queries
 prefix_cache_hits num_preemptions prompt_tokens generation_tokens request_success
 time_to_first_token_seconds inter_token_latency_seconds e2e_request_latency_seconds
+spec_decode_num_drafts spec_decode_num_draft_tokens spec_decode_num_accepted_tokens
 request_queue_time_seconds request_prompt_tokens request_generation_tokens iteration_tokens_total
 """.split()
 OURS = """
