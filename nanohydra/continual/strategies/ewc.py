@@ -27,7 +27,7 @@ FISHER_SEED = 7919  # rows of another order than those of training
 class EwcConfig:
     """strength: lambda. fisher_rows: of each task. decay: of the old Fisher, online only."""
 
-    strength: float = 1e4
+    strength: float = 300.0
     fisher_rows: int = 128
     decay: float = 0.9
 
