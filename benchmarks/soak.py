@@ -44,7 +44,7 @@ MISTAKES: tuple[tuple[dict[str, Any], int], ...] = (
     ({"messages": [{"role": "user", "content": "long " * 5000}]}, 400),
 )
 SAMPLE_SECONDS = 1.0
-GAUGES = re.compile(r"^(vllm:num_requests_\w+|\w*kv_blocks\w*)(\{[^}]*\})? (\S+)$", re.MULTILINE)
+GAUGES = re.compile(r"^(vllm:num_requests_\w+|[\w:]*kv_blocks)(\{[^}]*\})? (\S+)$", re.MULTILINE)
 
 
 class Soak:
