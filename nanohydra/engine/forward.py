@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence as Items
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from nanohydra.engine.rows import Part, Rows
@@ -82,7 +83,7 @@ class Forward:
 
     def _sample(self, logits_MV: Tensor, states: Items[SampleState]) -> list[Sample]:
         if self.one_by_one and len(states) > 1:
-            rows = zip(logits_MV.split(1), states, strict=True)
+            rows = zip(torch.split(logits_MV, 1), states, strict=True)
             return [sample for row, state in rows for sample in self._sample(row, (state,))]
         with self.threads.of_call(len(states)):
             drawn = self.sampler.sample(logits_MV, states)
