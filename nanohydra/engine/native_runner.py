@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 ALIGNED = 64  # bytes
 MOST_THREADS = 16
+TRY_EVERY = 32  # steps
 # A step that one thread takes in less gains nothing from another that has to be woken. Estimated
 # from the speeds of one core: bytes of weights read a second, and operations.
 SHORT_SECONDS = 1e-3
@@ -66,6 +68,7 @@ class NativeRunner:
         weights = [p for p in model.parameters() if p.ndim > 1]
         self._read_seconds = sum(p.nbytes for p in weights) / READ_SPEED
         self._token_seconds = 2 * sum(p.numel() for p in weights) / SPEEDS[model.dtype]
+        self._teams = Teams()
         self._buffers: list[Tensor] = []
         self._make_buffers(state)
         self._tables: tuple[Tensor, ...] = ()
@@ -124,12 +127,15 @@ class NativeRunner:
         call.out, call.out_stride = out.data_ptr(), out.shape[1]
         call.ticks = None if self.ticks is None else self.ticks.data_ptr()
         self._choose_adapters(batch.adapters)
-        self.library.step_run(self._native, call, self.threads_for(num_tokens))
+        threads, start = self.threads_for(num_tokens), time.perf_counter()
+        self.library.step_run(self._native, call, threads)
+        self._teams.record(num_tokens, threads, time.perf_counter() - start)
 
     def threads_for(self, num_tokens: int) -> int:
         """On how many threads a step of so many tokens runs: one is faster for a short one."""
         seconds = self._read_seconds + num_tokens * self._token_seconds
-        return 1 if seconds < SHORT_SECONDS else min(torch.get_num_threads(), MOST_THREADS)
+        most = 1 if seconds < SHORT_SECONDS else min(torch.get_num_threads(), MOST_THREADS)
+        return most if most == 1 else self._teams.choose(num_tokens, most)
 
     def _choose_adapters(self, adapters: tuple[ReadyAdapter | None, ...]) -> None:
         table, call = self.adapters, self._step
@@ -175,6 +181,41 @@ class NativeRunner:
         buffer = torch.zeros(num_bytes + ALIGNED, dtype=torch.uint8)
         self._buffers.append(buffer)
         return -(-buffer.data_ptr() // ALIGNED) * ALIGNED
+
+
+class Teams:
+    """Whether all threads or one are faster now, by the number of tokens.
+
+    Where other processes use the cores, threads wait for one another at every operation, and one
+    alone is faster. A step's results are the same bits on any number, so it may change at any
+    time: the other choice is tried now and then, less often if it was much slower.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[int, bool], float] = {}
+        self._steps: dict[int, int] = {}
+        self._last: dict[int, bool] = {}
+
+    def choose(self, num_tokens: int, most: int) -> int:
+        """How many threads the next step of so many tokens gets."""
+        size = num_tokens.bit_length()
+        alone, together = (self._seconds.get((size, one)) for one in (True, False))
+        count = self._steps[size] = self._steps.get(size, 0) + 1
+        if together is None:
+            return most
+        if alone is None:
+            return 1 if count > TRY_EVERY else most
+        close = max(alone, together) < 1.3 * min(alone, together)
+        try_other = count % (TRY_EVERY if close else 4 * TRY_EVERY) == 0
+        return 1 if (alone < together) != try_other else most
+
+    def record(self, num_tokens: int, threads: int, seconds: float) -> None:
+        """Take in how long a step took, per token; an estimate of long ago is forgotten."""
+        size, alone, per_token = num_tokens.bit_length(), threads == 1, seconds / num_tokens
+        weight = 0.25 if self._last.get(size) == alone else 1.0
+        known = self._seconds.get((size, alone), per_token)
+        self._seconds[size, alone] = known + weight * (per_token - known)
+        self._last[size] = alone
 
 
 class AdapterTable:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nanohydra.adapters.batch import ReadyAdapter, make_ready
 from nanohydra.adapters.weights import AdapterWeights
-from nanohydra.engine.native_runner import NativeRunner
+from nanohydra.engine.native_runner import NativeRunner, Teams
 from nanohydra.kernels import step
 from nanohydra.model import Decoder
 from nanohydra.model.int8 import quantise_decoder
@@ -201,6 +201,22 @@ def test_positions_beyond_the_first_table() -> None:
         found = runner.run(flat_batch([part], held=[begin], tables=[table], wanted=[499]))
     expected = long.unembed(long.hidden(torch.tensor([ids]))[:, -1])
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_faster_number_of_threads_is_found_and_found_again() -> None:
+    teams = Teams()
+
+    def steps(count: int, seconds: dict[int, float]) -> list[int]:
+        chosen = []
+        for _ in range(count):
+            chosen.append(teams.choose(1, 2))
+            teams.record(1, chosen[-1], seconds[chosen[-1]])
+        return chosen
+
+    assert steps(300, {1: 2.0, 2: 1.0}).count(2) > 290  # alone on the machine
+    busy = steps(1000, {1: 2.0, 2: 9.0})
+    assert busy[-500:].count(1) > 490
+    assert steps(1000, {1: 2.0, 2: 1.0})[-500:].count(2) > 490
 
 
 def test_what_is_not_covered_is_refused_with_a_reason(caplog: pytest.LogCaptureFixture) -> None:
