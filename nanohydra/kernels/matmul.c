@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "matmul.h"
 
+#include <math.h>
 #include <omp.h>
 
 #include "matmul_lanes.h"
@@ -9,6 +10,7 @@
 #include "matmul_float.h"
 #include "matmul_pairs.h"
 #include "matmul_amx.h"
+#include "matmul_fixed.h"
 
 static int has_tiles = 0;
 
@@ -28,16 +30,32 @@ const char *matmul_start(int allowed) {
 #endif
 }
 
-int64_t matmul_packed_bytes(int64_t n, int64_t in, int model) {
 #ifdef __AVX512BF16__
-    if (model == MATMUL_BF16) return ROUND_UP(n, 16) * ROUND_UP(in, 32) * (int64_t)sizeof(bf16);
+/* Rows in bfloat16; behind them, where matrices have int8 weights, the same in whole numbers. */
+static int64_t plain_bytes(int64_t n, int64_t in) {
+    return ROUND_UP(n, 16) * ROUND_UP(in, 32) * (int64_t)sizeof(bf16);
+}
+#endif
+
+int64_t matmul_packed_bytes(int64_t n, int64_t in, int model) {
+#ifdef HAS_FIXED
+    if (model == MATMUL_BF16 && has_tiles) return plain_bytes(n, in) + fixed_bytes(n, in);
+#endif
+#ifdef __AVX512BF16__
+    if (model == MATMUL_BF16) return plain_bytes(n, in);
 #endif
     (void)model;
     return n * float_stride(in) * (int64_t)sizeof(float);
 }
 
 void matmul_pack(const void *x, int x_dtype, int64_t ldx, int64_t n, int64_t in, int model,
-                 void *packed, int thread, int threads) {
+                 int weights, void *packed, int thread, int threads) {
+#ifdef HAS_FIXED
+    if (model == MATMUL_BF16 && has_tiles && (weights & MATMUL_WHOLE))
+        pack_fixed(x, x_dtype, ldx, n, in, (char *)packed + plain_bytes(n, in), thread, threads);
+    if (model == MATMUL_BF16 && has_tiles && !(weights & MATMUL_PLAIN)) return;
+#endif
+    (void)weights;
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__)
     if (model == MATMUL_BF16 && has_tiles) {
         pack_amx(x, x_dtype, ldx, n, in, packed, thread, threads);
@@ -55,6 +73,12 @@ void matmul_pack(const void *x, int x_dtype, int64_t ldx, int64_t n, int64_t in,
 
 void matmul(const Matrix *m, const void *packed, float *y, int64_t ldy, int64_t n, int thread,
             int threads) {
+#ifdef HAS_FIXED
+    if (m->model == MATMUL_BF16 && has_tiles && m->dtype == MATMUL_INT8) {
+        matmul_fixed(m, (const char *)packed + plain_bytes(n, m->in), y, ldy, n, thread, threads);
+        return;
+    }
+#endif
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__)
     if (m->model == MATMUL_BF16 && has_tiles) {
         matmul_amx(m, packed, y, ldy, n, thread, threads);
@@ -76,7 +100,8 @@ void matmul_alone(const Matrix *m, const void *x, int x_dtype, int64_t n, void *
 #pragma omp parallel num_threads((int)threads)
     {
         int thread = omp_get_thread_num(), team = omp_get_num_threads();
-        matmul_pack(x, x_dtype, m->in, n, m->in, m->model, packed, thread, team);
+        int weights = m->dtype == MATMUL_INT8 ? MATMUL_WHOLE : MATMUL_PLAIN;
+        matmul_pack(x, x_dtype, m->in, n, m->in, m->model, weights, packed, thread, team);
 #pragma omp barrier
         matmul(m, packed, y, m->out, n, thread, team);
     }

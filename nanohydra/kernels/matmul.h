@@ -30,10 +30,13 @@ const char *matmul_start(int allowed);
 /* Room that n rows of `in` activations take, shared by all matrices with the same x. */
 int64_t matmul_packed_bytes(int64_t n, int64_t in, int model);
 
+/* What a packed x is for: weights in the model's dtype, int8 weights, or (added) both. */
+enum { MATMUL_PLAIN = 1, MATMUL_WHOLE = 2 };
+
 /* This thread's part of bringing x (n rows, ldx elements apart, of x_dtype F32 or BF16) into the
  * layout that products read. `packed` is aligned to 64 bytes. */
 void matmul_pack(const void *x, int x_dtype, int64_t ldx, int64_t n, int64_t in, int model,
-                 void *packed, int thread, int threads);
+                 int weights, void *packed, int thread, int threads);
 
 /* This thread's part of y[r * ldy + o] = sum_i x[r][i] w[o][i] + bias[o], for n packed rows. */
 void matmul(const Matrix *m, const void *packed, float *y, int64_t ldy, int64_t n, int thread,

@@ -95,6 +95,14 @@ static void product(const Program *p, const Op *op, const Step *step, Team *team
     expand_share(p, op, step, thread, team->threads);
 }
 
+/* For which weights a product's rows are packed; those of adapters are the model's dtype. */
+static int weights_of(const Op *op, const Step *step) {
+    int found = step->num_adapters && op->kind == PRODUCT ? MATMUL_PLAIN : 0;
+    for (int64_t m = 0; m < op->count; m++)
+        found |= op->matrix[m].dtype == MATMUL_INT8 ? MATMUL_WHOLE : MATMUL_PLAIN;
+    return found;
+}
+
 static int has_tiles = 0;
 
 /* Once in a process: whether the system has granted the matrix unit. */
@@ -127,8 +135,8 @@ static void run(const Program *p, const Op *op, const Step *step, Team *team, in
     case EMBED: embed(p, op, step, row, end); break;
     case NORM: add_norm(p, op, row, end); break;
     case PACK:
-        matmul_pack(p->h, MATMUL_F32, p->h_stride, rows, op->width, (int)p->model, p->packed,
-                    thread, threads);
+        matmul_pack(p->h, MATMUL_F32, p->h_stride, rows, op->width, (int)p->model,
+                    weights_of(op + 1, step), p->packed, thread, threads);
         break;
     case PRODUCT: product(p, op, step, team, thread); break;
     case PLACE: place(p, op, step, row, end); break;
