@@ -23,6 +23,7 @@ from nanohydra.commands.options import (
 )
 from nanohydra.core.errors import UserError
 from nanohydra.core.log import console, summary_table
+from nanohydra.core.scheduling import take_short_turns
 from nanohydra.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def run_server(options: ServeOptions, recipe: Recipe, folder: Path, settings: Se
         max_rows=options.max_rows, max_length=options.max_length, **engine_settings(options)
     )
     start_logging(as_json=options.log_json)
+    take_short_turns()
     loaded: list[ChatModel] = []
     teachers: list[LearningService] = []
 
