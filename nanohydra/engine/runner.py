@@ -17,7 +17,8 @@ from torch import Tensor
 from nanohydra.adapters.batch import RowAdapters, RowPlan
 from nanohydra.core.errors import UserError
 from nanohydra.engine.batch import FlatBatch
-from nanohydra.engine.config import EngineConfig
+from nanohydra.engine.config import DEFAULT_MAX_LENGTH, EngineConfig
+from nanohydra.engine.graphs import DecodeGraphs
 from nanohydra.engine.threads import Threads
 from nanohydra.model import Decoder
 from nanohydra.model.paged import PagedState
@@ -57,7 +58,12 @@ def make_runner(config: EngineConfig, model: Decoder, state: PagedState, max_tok
                 "engine.runner is native, but whole steps in C need a CPU, a C compiler and "
                 "layers that they know; the log at debug level has the reason; take auto"
             )
-    return TorchRunner(model, state, config.max_rows, one_by_one=config.deterministic)
+    runner = TorchRunner(model, state, config.max_rows, one_by_one=config.deterministic)
+    if model.device.type == "cuda" and not config.deterministic:
+        longest = min(config.max_length or DEFAULT_MAX_LENGTH, model.config.max_seq_len)
+        most_blocks = -(-longest // state.block_size)
+        runner.graphs = DecodeGraphs(model, state, most_blocks)
+    return runner
 
 
 def make_native(model: object, state: PagedState, max_tokens: int) -> Runner | None:
@@ -76,9 +82,11 @@ class TorchRunner:
     """Cuts a batch into rectangles, sequences with equally many new tokens, and runs each.
 
     one_by_one: every token in a call of its own, so that no result depends on what else there is.
+    graphs: of batches in which every row decodes; None = none.
     """
 
     name = "torch"
+    graphs: DecodeGraphs | None = None
 
     def __init__(
         self, model: Decoder, state: PagedState, max_rows: int, *, one_by_one: bool = False
@@ -93,6 +101,8 @@ class TorchRunner:
 
     def run(self, batch: FlatBatch) -> Tensor:
         """As in Runner; logits in the model's dtype."""
+        if self.graphs is not None and self.graphs.takes(batch):
+            return self.graphs.logits(batch)
         x_ND = self.hidden(batch)
         if len(batch.wanted) < batch.num_tokens:
             # Only these are unembedded: all places of a long prompt would not fit in memory.

@@ -53,8 +53,11 @@ class StopAt:
         pass
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, torch.float32) for name in STRATEGIES]
+    + [(name, torch.bfloat16) for name in ("naive", "replay", "ewc", "lora_per_task")],
+)
 def test_resumed_equals_uninterrupted(name: str, dtype, stream, tmp_path: Path) -> None:
     """Killed within the second stage, between steps; and the matrix is whole and finite."""
     whole = toy_lab(stream, dtype=dtype, options=options_of(name), seed=1)
