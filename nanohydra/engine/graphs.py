@@ -8,6 +8,7 @@ by zeros, which the mask hides. Rows with adapters change the operations and are
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class DecodeGraphs:
         self.state = state
         self.most_blocks = most_blocks
         self._recorded: dict[tuple[int, int], Recorded] = {}
-        self._pool: tuple[int, int] | None = None
+        self._pool: Any = None
 
     def takes(self, batch: FlatBatch) -> bool:
         """Whether each sequence has one new token, whose logits are wanted, and no adapter."""
@@ -94,7 +95,7 @@ class DecodeGraphs:
 
     def _capture(self, recorded: Recorded) -> None:
         """Record the operations on zeros: all that they write lies in block 0."""
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(WARM_UPS):
