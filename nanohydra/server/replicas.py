@@ -45,13 +45,14 @@ class Replica:
         self.was_ready = False
         self.process: asyncio.subprocess.Process | None = None
         self._stuck = 0
+        self._answers = False  # whether this process has ever been well: loading takes its time
 
     async def start(self) -> None:
         """Start the process on a free port of this machine."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        self.state, self._stuck = "starting", 0
+        self.state, self._stuck, self._answers = "starting", 0, False
         self.num_starts += 1
         self.process = await asyncio.create_subprocess_exec(
             *self.launch.command(self.port),
@@ -87,10 +88,11 @@ class Replica:
     async def check(self) -> None:
         """Ask it how it is."""
         status = await self.get_status("/ready")
-        self.state = "ready" if status == 200 else "starting" if not self.was_ready else "busy"
         self.was_ready = self.was_ready or status == 200
+        self._answers = self._answers or status == 200
+        self.state = "ready" if status == 200 else "busy" if self._answers else "starting"
         healthy = status == 200 or await self.get_status("/health") == 200
-        self._stuck = 0 if healthy or not self.was_ready else self._stuck + 1
+        self._stuck = 0 if healthy or not self._answers else self._stuck + 1
         if self._stuck >= STUCK_CHECKS and self.process and self.process.returncode is None:
             logger.error("replica %d is stuck; ending it", self.number)
             self.process.kill()

@@ -27,11 +27,14 @@ from nanohydra.server.router import Router, labelled
 CHAT = "/v1/chat/completions"
 FAKE = """
 import sys
+import time
 from pathlib import Path
 from nanohydra.chat import Journal
 from nanohydra.server import ServerConfig, create_app, serve
 from nanohydra.testing import FakeChat
 port = int(sys.argv[2])
+if Path(sys.argv[1]).with_suffix(".slow").exists():
+    time.sleep(3)
 config = ServerConfig(port=port, model_name=f"replica-{port}", drain_seconds=5)
 serve(create_app(FakeChat(delay_s=0.03), Journal(Path(sys.argv[1])), config))
 """
@@ -149,6 +152,8 @@ def test_a_replica_that_crashes_is_started_again(tmp_path: Path) -> None:
 
             await until(busy)
             assert victim.process is not None
+            # A start that takes longer than a stuck server is given is still a start.
+            (tmp_path / "journal.slow").touch()
             victim.process.kill()
             done, _ = await asyncio.wait({stream, other}, return_when=asyncio.FIRST_COMPLETED)
             assert [task.result().error for task in done] == ["the stream broke off"]
