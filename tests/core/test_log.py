@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_terminal_writes_plain_lines_to_stderr_in_a_pipe(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter([0.0, 1.0, 11.0, 12.0])
-    monkeypatch.setattr(log.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(log, "time", SimpleNamespace(monotonic=lambda: next(now)))
     tracker = TerminalTracker("pretrain", total_steps=4)
     for step in range(1, 5):
         tracker.log(step, {"loss": 4.0 / step} if step != 3 else {"speed": 12_345.6})
