@@ -157,7 +157,13 @@ def test_a_replica_that_crashes_is_started_again(tmp_path: Path) -> None:
             victim.process.kill()
             done, _ = await asyncio.wait({stream, other}, return_when=asyncio.FIRST_COMPLETED)
             assert [task.result().error for task in done] == ["the stream broke off"]
-            for number in range(4):  # nobody notices who asks now
+
+            async def seen() -> bool:
+                return victim.state != "ready"
+
+            # A request that a dying process has accepted gets a 502; from then on nobody notices.
+            await until(seen)
+            for number in range(4):
                 assert await who(target, f"say {number}") == f"replica-{router.replicas[1].port}"
 
             async def both() -> bool:
