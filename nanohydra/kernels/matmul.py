@@ -18,7 +18,7 @@ from nanohydra.kernels.step import DTYPES, Matrix
 
 SOURCES = (
     *("matmul.c", "matmul.h", "matmul_lanes.h"),
-    *("matmul_amx.h", "matmul_fixed.h", "matmul_float.h", "matmul_pairs.h"),
+    *("matmul_amx.h", "matmul_fixed.h", "matmul_float.h", "matmul_pairs.h", "matmul_transpose.h"),
 )
 ALIGNMENT = 64
 

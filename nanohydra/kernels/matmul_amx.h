@@ -10,6 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "matmul_transpose.h"
+
 #define STEP 32         /* inputs of a tile */
 #define TILE 512        /* numbers of one: 1 KiB */
 #define COPIED_STEPS 16 /* of weights that are made tiles at a time, for many rows */
@@ -43,28 +45,6 @@ INLINE void written(const void *p) { __asm__ volatile("" ::"r"(p) : "memory"); }
 
 /* Rows x that lie side by side in a packed step. */
 INLINE int64_t columns_of(int64_t n) { return n < 16 ? n : 16; }
-
-INLINE void transpose(__m512i *v) {
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4)
-        for (int k = 0; k < 2; k++) {
-            v[i + 2 * k] = _mm512_unpacklo_epi64(t[i + k], t[i + k + 2]);
-            v[i + 2 * k + 1] = _mm512_unpackhi_epi64(t[i + k], t[i + k + 2]);
-        }
-    for (int i = 0; i < 16; i += 8)
-        for (int k = 0; k < 4; k++) {
-            t[i + k] = _mm512_shuffle_i32x4(v[i + k], v[i + k + 4], 0x88);
-            t[i + k + 4] = _mm512_shuffle_i32x4(v[i + k], v[i + k + 4], 0xdd);
-        }
-    for (int k = 0; k < 8; k++) {
-        v[k] = _mm512_shuffle_i32x4(t[k], t[k + 8], 0x88);
-        v[k + 8] = _mm512_shuffle_i32x4(t[k], t[k + 8], 0xdd);
-    }
-}
 
 static void pack_amx(const void *x, int x_dtype, int64_t ldx, int64_t n, int64_t in, bf16 *packed,
                      int thread, int threads) {

@@ -8,6 +8,7 @@
 #define HAS_TILES
 #include <immintrin.h>
 
+#include "matmul_transpose.h"
 #include "step_attention.h"
 
 #define SPAN 32      /* keys of one round: the pairs of a tile of weights */
@@ -50,28 +51,6 @@ static void open_tiles(void) {
     }
     __asm__ volatile("" ::"r"(&sizes) : "memory");
     _tile_loadconfig(&sizes);
-}
-
-INLINE void turn(__m512i v[16]) {
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4)
-        for (int k = 0; k < 2; k++) {
-            v[i + 2 * k] = _mm512_unpacklo_epi64(t[i + k], t[i + k + 2]);
-            v[i + 2 * k + 1] = _mm512_unpackhi_epi64(t[i + k], t[i + k + 2]);
-        }
-    for (int i = 0; i < 16; i += 8)
-        for (int k = 0; k < 4; k++) {
-            t[i + k] = _mm512_shuffle_i32x4(v[i + k], v[i + k + 4], 0x88);
-            t[i + k + 4] = _mm512_shuffle_i32x4(v[i + k], v[i + k + 4], 0xdd);
-        }
-    for (int k = 0; k < 8; k++) {
-        v[k] = _mm512_shuffle_i32x4(t[k], t[k + 8], 0x88);
-        v[k + 8] = _mm512_shuffle_i32x4(t[k], t[k + 8], 0xdd);
-    }
 }
 
 /* Two vectors of floats as one of bfloat16, those of `low` first. */
@@ -125,7 +104,7 @@ static void open_lanes(const Program *p, const Op *op, const Task *task, Lanes *
                 rows[i] = both(get(from), get(from + 16));
             }
         }
-        turn(rows);
+        transpose(rows);
         for (int i = 0; i < 16; i++) _mm512_storeu_si512(lanes->q[d][i], rows[i]);
     }
     memset(lanes->sum, 0, (size_t)(2 * dims) * sizeof lanes->sum[0]);
@@ -274,7 +253,7 @@ INLINE void weigh(const Op *op, Lanes *lanes, int32_t at, int64_t dims, int boun
         }
         rows[i] = paired((vf)w[0], (vf)w[1]);
     }
-    turn(rows);
+    transpose(rows);
     for (int i = 0; i < 16; i++) _mm512_storeu_si512(lanes->weights[i], rows[i]);
     __m512 kept = power(_mm512_sub_ps(before, top)), total = _mm512_add_ps(sums[0], sums[1]);
     total = _mm512_fmadd_ps(_mm512_loadu_ps(lanes->total), kept, total);

@@ -1,0 +1,27 @@
+/* 16 x 16 numbers of 32 bits, rows and columns exchanged: what goes into tiles and comes out. */
+#ifndef NANOHYDRA_MATMUL_TRANSPOSE_H
+#define NANOHYDRA_MATMUL_TRANSPOSE_H
+#include <immintrin.h>
+
+static inline __attribute__((always_inline)) void transpose(__m512i *v) {
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int k = 0; k < 2; k++) {
+            v[i + 2 * k] = _mm512_unpacklo_epi64(t[i + k], t[i + k + 2]);
+            v[i + 2 * k + 1] = _mm512_unpackhi_epi64(t[i + k], t[i + k + 2]);
+        }
+    for (int i = 0; i < 16; i += 8)
+        for (int k = 0; k < 4; k++) {
+            t[i + k] = _mm512_shuffle_i32x4(v[i + k], v[i + k + 4], 0x88);
+            t[i + k + 4] = _mm512_shuffle_i32x4(v[i + k], v[i + k + 4], 0xdd);
+        }
+    for (int k = 0; k < 8; k++) {
+        v[k] = _mm512_shuffle_i32x4(t[k], t[k + 8], 0x88);
+        v[k + 8] = _mm512_shuffle_i32x4(t[k], t[k + 8], 0xdd);
+    }
+}
+#endif
