@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from nanohydra.chat.branches import Branch
 from nanohydra.chat.clock import Clock
-from nanohydra.chat.events import ChatParams, Done, TextDelta, Token, Usage
+from nanohydra.chat.events import ChatParams, Done, TextDelta, Usage
+from nanohydra.chat.reading import AnswerReader
 from nanohydra.chat.reply import Round
-from nanohydra.chat.stops import StopStrings
-from nanohydra.chat.trail import Trail
 from nanohydra.core.errors import UserError
-from nanohydra.core.types import FinishReason, Message
+from nanohydra.core.types import Message
 from nanohydra.engine import Event, EventStream
 from nanohydra.tokenizer import StreamDecoder, Tokenizer
 
 
-class Continuation:
+class Continuation(AnswerReader):
     """One continuation of a prompt while it is written.
 
     Raises UserError for a prompt that leaves no room in the context.
@@ -35,17 +34,9 @@ class Continuation:
         limit = min(params.max_tokens or room, room)
         sampling = params.sampling(max_tokens=limit, stop_ids=stop_ids, round_number=0)
         self.round = Round(prompt_ids=tuple(prompt_ids), params=sampling)
-        self.tokenizer = tokenizer
+        super().__init__(tokenizer, params, params.stop)
         self.max_length = max_length
-        self.num_tokens = 0
-        self.text = ""
-        self.finish_reason: FinishReason | None = None
-        self.error: str | None = None
-        self.tokens: list[Token] = []
-        self._params = params
-        self._stops = StopStrings(params.stop)
         self._decoder = StreamDecoder(tokenizer, continues=True)
-        self._trail = None if params.top_logprobs is None else Trail(tokenizer)
 
     async def run(
         self, events: EventStream | Branch, clock: Clock, adapter: str | None
@@ -55,7 +46,7 @@ class Continuation:
             while self.finish_reason is None:
                 batch = await events.take()
                 clock.tick(batch)
-                delta = self.read(batch)
+                delta = self.take(batch)
                 if delta.text or delta.tokens:
                     yield delta
         finally:
@@ -78,37 +69,13 @@ class Continuation:
             gaps=tuple(clock.gaps),
         )
 
-    def read(self, events: Iterable[Event]) -> TextDelta:
-        """Take in events; returns what can be shown now."""
-        shown = ""
-        for event in events:
-            if event.token_id is not None:
-                self.num_tokens += 1
-                shown += self._read_token(event, event.token_id)
-            if not self._stops.hit and event.finish_reason is not None:
-                text = self._decoder.flush()
-                if self._trail is not None:
-                    self._trail.flush(text)
-                shown += self._stops.push(text) + self._stops.flush()
-                self.finish_reason, self.error = event.finish_reason, event.error
-            if self._stops.hit:
-                self.finish_reason = "stop"
-            if self.finish_reason is not None:
-                break
-        self.text += shown
-        tokens: tuple[Token, ...] = ()
-        if self._trail is not None:
-            tokens = self._trail.take(len(shown), last=self.finish_reason is not None)
-            self.tokens += tokens
-        return TextDelta(text=shown, tokens=tokens)
-
-    def _read_token(self, event: Event, id: int) -> str:
-        ends = event.finish_reason == "stop"  # the token that ended it is no part of the text
-        if ends or id >= self.tokenizer.vocab_size:
-            return ""
+    def _text_of(self, event: Event, id: int) -> str | None:
+        if event.finish_reason == "stop":  # the token that ended it is no part of the text
+            return None
         text = self._decoder.push(id)
         if self._trail is not None:
             self._trail.push(event, text)
-        if self.num_tokens <= self._params.min_tokens:
-            return text
-        return self._stops.push(text)
+        return text
+
+    def _flush(self) -> str:
+        return self._decoder.flush()

@@ -15,8 +15,7 @@ from nanohydra.chat.clock import Clock
 from nanohydra.chat.context import make_prompt
 from nanohydra.chat.events import CallDelta, ChatParams, Done, TextDelta, Token, Usage
 from nanohydra.chat.offer import CallCollector, Offer, to_call
-from nanohydra.chat.stops import StopStrings
-from nanohydra.chat.trail import Trail
+from nanohydra.chat.reading import AnswerReader
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import FinishReason, Message, ToolCall
 from nanohydra.engine import Event, SamplingParams
@@ -24,7 +23,7 @@ from nanohydra.tokenizer import ChatFormat, ChatTool, Tokenizer
 from nanohydra.tools import Tool
 
 
-class RoundReader:
+class RoundReader(AnswerReader):
     """The tokens of one round as they come: text and calls to show, and why the round ended.
 
     tools: those that the prompt offered. offer: those among them that the caller runs, whose calls
@@ -39,55 +38,27 @@ class RoundReader:
         offer: Offer | None = None,
         num_calls: int = 0,
     ) -> None:
-        self.tokenizer = tokenizer
-        self.num_tokens = 0
-        self.text = ""
-        self.tokens: list[Token] = []
-        self.finish_reason: FinishReason | None = None
-        self.error: str | None = None
         chat = tokenizer.chat
-        self._params = params
+        super().__init__(
+            tokenizer, params, params.stop if params.ignore_eos else all_stops(params, chat)
+        )
         self._turn = chat.reader(tools)
-        self._stops = StopStrings(params.stop if params.ignore_eos else all_stops(params, chat))
         self._silent = frozenset(chat.stop_ids if params.ignore_eos else params.stop_ids)
-        self._trail = None if params.top_logprobs is None else Trail(tokenizer)
         self.calls = None if offer is None else CallCollector(offer, num_calls)
 
     def read(self, events: Iterable[Event]) -> list[TextDelta | CallDelta]:
         """Take in events; returns what can be shown now."""
-        shown = ""
-        for event in events:
-            if event.token_id is not None:
-                self.num_tokens += 1
-                shown += self._read_token(event, event.token_id)
-            if not self._stops.hit and event.finish_reason is not None:
-                text = self._turn.flush()
-                if self._trail is not None:
-                    self._trail.flush(text)
-                shown += self._stops.push(text) + self._stops.flush()
-                self.finish_reason, self.error = event.finish_reason, event.error
-            if self._stops.hit:
-                self.finish_reason = "stop"
-            if self.finish_reason is not None:
-                break
-        self.text += shown
-        tokens: tuple[Token, ...] = ()
-        if self._trail is not None:
-            tokens = self._trail.take(len(shown), last=self.finish_reason is not None)
-            self.tokens += tokens
-        new: list[TextDelta | CallDelta] = []
-        if shown or tokens:
-            new.append(TextDelta(text=shown, tokens=tokens))
+        delta = self.take(events)
+        new: list[TextDelta | CallDelta] = [delta] if delta.text or delta.tokens else []
         if self.calls is not None and not self._stops.hit:
             new += self.calls.take(self._turn.raw_calls)
             if self.calls.full:
                 self.finish_reason = "stop"
         return new
 
-    def _read_token(self, event: Event, id: int) -> str:
-        # A model's vocabulary may be padded beyond its tokenizer's.
-        if id >= self.tokenizer.vocab_size or id in self._silent:
-            return ""
+    def _text_of(self, event: Event, id: int) -> str | None:
+        if id in self._silent:
+            return None
         text = self._turn.push(id)
         if self._trail is not None:
             if self._turn.in_text and not self._turn.ended:
@@ -95,9 +66,10 @@ class RoundReader:
             else:
                 self._trail.flush(text)
                 self._trail.skip()
-        if self.num_tokens <= self._params.min_tokens:
-            return text
-        return self._stops.push(text)
+        return text
+
+    def _flush(self) -> str:
+        return self._turn.flush()
 
     def message(self) -> Message:
         """The assistant's turn so far."""
