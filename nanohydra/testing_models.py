@@ -28,7 +28,7 @@ SMALL = (
     "--train.max_steps=3", "--train.max_epochs=1e6", "--train.max_new_tokens=8",
     "--train.check_every=2",
     "--mixture.near_misses=0", "--learner.poll_seconds=0.05", "--learner.lease_seconds=1",
-    "--train.dtype=float32", "--gate.min_lead=0",  # as a random model leads by little
+    "--train.dtype=float32",
 )  # fmt: skip
 
 

@@ -144,8 +144,8 @@ def check_manners(
     probes: Probes, before: Measured, after: Measured, new: Answered, config: GateConfig
 ) -> dict[str, Check]:
     """What the adapter says where nothing was taught: the base's words, forms, no banned words."""
-    plain = agreement(before.replies, after.replies)
-    same = agreement(before.replies, after.replies, before.leads, config.min_lead)
+    same = agreement(before.choices, after.choices)
+    free = agreement([r.ids for r in before.replies], [r.ids for r in after.replies]) or 0
     calls, all_calls = kept_calls(before.replies, after.replies)
     ends, all_ends = kept_ends(before.replies, after.replies)
     said = 0
@@ -159,9 +159,9 @@ def check_manners(
         "locality": at_least(
             same,
             config.min_agreement,
-            f"{same or 0:.1%} of the tokens of answers to unrelated prompts stay as they were, up "
-            f"to where the base leads by less than {config.min_lead:g} ({plain or 0:.1%} without "
-            f"this limit); at least {config.min_agreement:.1%} must.",
+            f"{same or 0:.1%} of the tokens of answers to unrelated prompts are chosen as before "
+            f"along the base's words; at least {config.min_agreement:.1%} must be. "
+            f"(Written freely, {free:.1%} are at their place.)",
         ),
         "tools": at_least(
             calls / all_calls if all_calls else None,

@@ -180,9 +180,8 @@ class GateConfig:
         anchor domain with the adapter on; 0.0488 = ln 1.05 is 5% of perplexity.
     max_lost: share of earlier lessons whose questions, routed to their version, are not answered.
     earlier_items: questions about earlier lessons that are asked at most.
-    min_agreement: share of tokens of greedy answers to unrelated prompts that stay as the base's,
-        with the adapter forced on, up to the first token that the base chose by a lead of less
-        than min_lead: there it might as well have said something else.
+    min_agreement: share of the tokens of the base's greedy answers to unrelated prompts that are
+        still the likeliest, given the words before them, with the adapter forced on.
     min_tools: share of the base's replies with well-formed tool calls that keep such calls.
     min_format: share of the base's replies that ended by themselves and still do.
     max_relative_change: largest ||dW|| / ||W|| of a layer.
@@ -201,7 +200,6 @@ class GateConfig:
     max_lost: float = 0.01
     earlier_items: int = 200
     min_agreement: float = 0.98
-    min_lead: float = 0.2
     min_tools: float = 1.0
     min_format: float = 0.95
     max_relative_change: float = 1.0
@@ -213,8 +211,7 @@ class GateConfig:
     def __post_init__(self) -> None:
         for name in ("min_recall", "min_reverse", "max_lost", "min_agreement", "min_tools"):
             _share(f"gate.{name}", getattr(self, name))
-        for name in ("min_format", "min_lead"):
-            _share(f"gate.{name}", getattr(self, name))
+        _share("gate.min_format", self.min_format)
         if not self.max_loss_rise > 0:
             raise UserError(f"learn.gate.max_loss_rise is {self.max_loss_rise}; it is above 0")
 

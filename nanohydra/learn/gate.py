@@ -96,7 +96,7 @@ class Gate:
             before = self.probes.measure_base(self.loaded, self.base, self.cache)
             own = [item for each in earlier if each.folder is None for item in each.items]
             with self.adapter(weights):
-                after = self.probes.measure(self.loaded)
+                after = self.probes.measure(self.loaded, before.replies)
                 answered = self.ask([*items, *own])
             new = Answered(items=items, replies=answered.replies[: len(items)])
             held = Answered(items=own, replies=answered.replies[len(items) :])

@@ -23,27 +23,17 @@ BANNED = tuple(
 )
 
 
-def agreement(
-    before: Sequence[Reply],
-    after: Sequence[Reply],
-    leads: Sequence[Sequence[float]] | None = None,
-    min_lead: float = 0.0,
-) -> float | None:
+def agreement(before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]) -> float | None:
     """Share of tokens that are the same at the same place. None where none are compared.
 
-    Free generation: after a token that differs, few others agree. Each pair is compared over the
-    longer of the two replies, or with `leads` (how far each token of `before` was ahead of the
-    next likeliest, in probability) up to the first token that was chosen by less than min_lead:
-    there a rounding would have led elsewhere, such as to another name for a character.
+    Each pair is compared over the longer of the two. Of choices along the base's replies this is
+    the locality of knowledge editing (EasyEdit, arXiv 2308.07269). Of freely written replies it
+    is harsher: after a token that differs, such as another name for a character, few others agree.
     """
     same = total = 0
-    for number, (one, other) in enumerate(zip(before, after, strict=True)):
-        end = max(len(one.ids), len(other.ids))
-        if leads is not None:
-            end = next((n for n, x in enumerate(leads[number]) if x < min_lead), end)
-        pairs = zip(one.ids[:end], other.ids[:end], strict=False)
-        same += sum(a == b for a, b in pairs)
-        total += end
+    for one, other in zip(before, after, strict=True):
+        same += sum(a == b for a, b in zip(one, other, strict=False))
+        total += max(len(one), len(other))
     return same / total if total else None
 
 

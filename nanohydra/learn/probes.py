@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -46,14 +46,14 @@ class Prompt:
 class Measured:
     """What a model does with the probes.
 
-    nats, tokens: per domain, of each sequence. replies: to each prompt. leads: of the base, how
-    far each token of a reply is ahead of the next likeliest one, in probability.
+    nats, tokens: per domain, of each sequence. replies: to each prompt. choices: what it finds
+    likeliest at each place of the base's replies, given the base's words before it.
     """
 
     nats: Mapping[str, Sequence[float]]
     tokens: Mapping[str, Sequence[int]]
     replies: Sequence[Reply]
-    leads: Sequence[Sequence[float]] = ()
+    choices: Sequence[Sequence[int]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""
@@ -62,8 +62,8 @@ class Measured:
             for r in self.replies
         ]
         nats, tokens = ({k: list(v) for k, v in d.items()} for d in (self.nats, self.tokens))
-        leads = [[round(lead, 4) for lead in each] for each in self.leads]
-        return {"nats": nats, "tokens": tokens, "replies": replies, "leads": leads}
+        choices = [list(each) for each in self.choices]
+        return {"nats": nats, "tokens": tokens, "replies": replies, "choices": choices}
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Measured:
@@ -76,7 +76,7 @@ class Measured:
             )
             for reply in body["replies"]
         ]
-        names = ("nats", "tokens", "leads")
+        names = ("nats", "tokens", "choices")
         return cls(replies=replies, **{name: body[name] for name in names})
 
 
@@ -108,18 +108,24 @@ class Probes:
         )  # fmt: skip
         self.key = sha256(json.dumps(about).encode())[:16]
 
-    def measure(self, loaded: Loaded) -> Measured:
-        """What the model does with all of them, as it is now."""
+    def measure(self, loaded: Loaded, base: Sequence[Reply] | None = None) -> Measured:
+        """What the model does with all of them, as it is now.
+
+        base: the base's replies, from its own measurement; None: this is that.
+        """
         found = {name: losses(loaded.model, each) for name, each in self.sequences.items()}
+        replies = reply_to_all(
+            loaded.model,
+            loaded.tokenizer,
+            [prompt.messages for prompt in self.prompts],
+            max_new_tokens=self.gate.max_new_tokens,
+        )
+        pairs = zip(self.prompts, replies if base is None else base, strict=True)
         return Measured(
             nats={name: nats for name, (nats, _) in found.items()},
             tokens={name: tokens for name, (_, tokens) in found.items()},
-            replies=reply_to_all(
-                loaded.model,
-                loaded.tokenizer,
-                [prompt.messages for prompt in self.prompts],
-                max_new_tokens=self.gate.max_new_tokens,
-            ),
+            replies=replies,
+            choices=[choices_of(loaded, prompt.messages, reply) for prompt, reply in pairs],
         )
 
     def measure_base(self, loaded: Loaded, base: str, folder: Path | None) -> Measured:
@@ -130,10 +136,7 @@ class Probes:
                 return Measured.from_json(read_json(path))
             except (UserError, KeyError, TypeError):
                 pass  # damaged: measure again
-        measured = self.measure(loaded)
-        pairs = zip(self.prompts, measured.replies, strict=True)
-        leads = [leads_of(loaded, prompt.messages, reply) for prompt, reply in pairs]
-        measured = Measured.from_json(replace(measured, leads=leads).to_json())
+        measured = Measured.from_json(self.measure(loaded).to_json())
         if path is not None:
             write_json(path, measured.to_json())
         return measured
@@ -160,14 +163,13 @@ def losses(model: Decoder, samples: Sequence[Sample]) -> tuple[list[float], list
 
 
 @torch.inference_mode()
-def leads_of(loaded: Loaded, messages: Sequence[Message], reply: Reply) -> list[float]:
-    """How far the model puts each token of its greedy reply ahead of the next likeliest one."""
+def choices_of(loaded: Loaded, messages: Sequence[Message], reply: Reply) -> list[int]:
+    """The token that the model finds likeliest at each place of a reply, given those before it."""
     prompt = loaded.tokenizer.chat.prompt(messages)
     ids = [*prompt, *reply.ids][-loaded.config.max_seq_len :]
     x_BTD = loaded.model.hidden(torch.tensor([ids[:-1]], device=loaded.model.device))
-    logits_TV = loaded.model.unembed(x_BTD[0, -len(reply.ids) :]).float()
-    best_T2 = torch.softmax(logits_TV, -1).topk(2).values
-    return [float(one - two) for one, two in best_T2.tolist()]
+    chosen: list[int] = loaded.model.unembed(x_BTD[0, -len(reply.ids) :]).argmax(-1).tolist()
+    return chosen
 
 
 def rise(
