@@ -70,9 +70,7 @@ def percent(nats: float, tokens: int) -> float:
 def route(now: Served, messages: Sequence[Message]) -> tuple[str, ...]:
     """The versions that a conversation is answered by, when its last question is asked."""
     asked = max((n for n, m in enumerate(messages) if m.role == "user"), default=-1)
-    plan = asyncio.run(
-        now.service.plan(messages[: asked + 1], model="auto", memory="off", owner="local")
-    )
+    plan = asyncio.run(now.service.plan(messages[: asked + 1], model="auto", memory="off"))
     return tuple(plan.versions)
 
 

@@ -54,9 +54,7 @@ class Served:
         """Post facts and wait; the job, the lessons, and the seconds until memory and weights."""
         start = time.perf_counter()
         lessons = [{"kind": "fact", "text": text} for text in texts]
-        done = asyncio.run(
-            self.service.submit(lessons, alias="default", owner="local", resolve="keep_both")
-        )
+        done = asyncio.run(self.service.submit(lessons, alias="default", resolve="keep_both"))
         remembered = time.perf_counter() - start
         job = self.service.wait(done["job"], WAIT_SECONDS)
         return job, done["lessons"], remembered, time.perf_counter() - start
@@ -65,7 +63,7 @@ class Served:
         """Whether each item is answered right, greedily, as a client of the server would see it."""
 
         async def one(item: StudyItem) -> bool:
-            plan = await self.service.plan(item.messages, model=model, memory=memory, owner="local")
+            plan = await self.service.plan(item.messages, model=model, memory=memory)
             params = ChatParams(temperature=0.0, max_tokens=48)
             done = await self.chat.answer(plan.messages, params, adapter=plan.adapter)
             text = done.messages[-1].content if done.messages else ""
@@ -101,7 +99,7 @@ class Served:
         same to the bit."""
 
         async def one(messages: Sequence[Message]) -> bool:
-            plan = await self.service.plan(messages, model="auto", memory="off", owner="local")
+            plan = await self.service.plan(messages, model="auto", memory="off")
             return plan.adapter is None
 
         async def everything() -> list[bool]:
@@ -183,9 +181,7 @@ def teach_while_answering(model: Path, count: int, seed: int, config: LearnConfi
         end = time.monotonic() + IDLE_SECONDS
         idle = now.gaps(lambda: time.monotonic() > end)
         texts = [{"kind": "fact", "text": text} for text in made_facts(count, seed)]
-        done = asyncio.run(
-            now.service.submit(texts, alias="default", owner="local", resolve="keep_both")
-        )
+        done = asyncio.run(now.service.submit(texts, alias="default", resolve="keep_both"))
         over = threading.Event()  # looked at for every token, so it must cost nothing
         watch = threading.Thread(
             target=lambda: (now.service.wait(done["job"], WAIT_SECONDS, every=0.5), over.set())
@@ -246,9 +242,7 @@ def home(model: Path) -> Iterator[Path]:
 def wait_for_learner(now: Served) -> None:
     """Teach nothing before the learner's process is up, which a running server has behind it."""
     asyncio.run(
-        now.service.plan(
-            [Message(role="user", content="hello")], model="auto", memory="auto", owner="local"
-        )
+        now.service.plan([Message(role="user", content="hello")], model="auto", memory="auto")
     )
     time.sleep(8)
 

@@ -69,9 +69,7 @@ def measure(model: Path, count: int, seed: int) -> Json:
         for start in range(0, count, PER_JOB):
             begun = time.perf_counter()
             body = [{"kind": "fact", "text": text} for text in texts[start : start + PER_JOB]]
-            asyncio.run(
-                now.service.submit(body, alias="default", owner="local", resolve="keep_both")
-            )
+            asyncio.run(now.service.submit(body, alias="default", resolve="keep_both"))
             posts.append(time.perf_counter() - begun)
             publish(now, seed + start)
         refreshed = refresh(now)
@@ -81,7 +79,7 @@ def measure(model: Path, count: int, seed: int) -> Json:
         for item in asked[:ASKED]:
             for times in (first, again):  # the version may come from disk first, and is there then
                 begun = time.perf_counter()
-                plan = now.service.planner._plan(item.messages, "auto", True, "local")
+                plan = now.service.planner._plan(item.messages, "auto", True)
                 times.append(time.perf_counter() - begun)
             right.append(item.lesson_id in [lesson["id"] for lesson in plan.lessons])
         prompts = Probes(now.chat.loaded, LearnConfig()).prompts

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nanohydra.core.errors import UserError
+from nanohydra.core.owners import OWNER
 from nanohydra.core.types import Message
 from nanohydra.testing import NOTE, FakeChat
 from nanohydra.testing_lessons import (
@@ -22,22 +23,24 @@ from nanohydra.testing_lessons import (
     STAGES,
     WHAT_WAS_DONE,
     FakeAlias,
-    FakeCounts,
+    FakeOwners,
     FakePlan,
     Json,
     answer_of,
     entry,
     gate_of,
     grow,
+    lessons_in,
     text_of,
     words_of,
 )
 
 
-class FakeLearning(FakeCounts):
+class FakeLearning(FakeOwners):
     """Learning by the clock: each stage of a job takes `step_s` seconds.
 
-    refuse: a word -> the reason for which a lesson with it is refused.
+    Each owner has one of its own. refuse: a word -> the reason for which a lesson with it is
+    refused.
     """
 
     def __init__(
@@ -46,7 +49,9 @@ class FakeLearning(FakeCounts):
         *,
         step_s: float = 0.05,
         refuse: Mapping[str, str] | None = None,
+        owner: str = OWNER,
     ) -> None:
+        super().__init__(owner)
         self.chat = chat
         self.step_s = step_s
         self.refuse = dict(REFUSED if refuse is None else refuse)
@@ -57,13 +62,15 @@ class FakeLearning(FakeCounts):
         self.matrix: list[list[float | None]] = []
         self._lock = threading.RLock()
 
-    async def submit(
-        self, lessons: list[Json], *, alias: str, owner: str, resolve: str
-    ) -> dict[str, Any]:
+    def another(self, owner: str) -> FakeLearning:
+        """The same for another owner, who has taught nothing."""
+        return FakeLearning(self.chat, step_s=self.step_s, refuse=self.refuse, owner=owner)
+
+    async def submit(self, lessons: list[Json], *, alias: str, resolve: str) -> Json:
         """Take lessons, unless they are empty or contradict earlier ones and nobody chose."""
         with self._lock:
             texts = [text_of(lesson, place) for place, lesson in enumerate(lessons)]
-            found = [self._conflict(place, text, owner) for place, text in enumerate(texts)]
+            found = [self._conflict(place, text) for place, text in enumerate(texts)]
             conflicts = [conflict for conflict in found if conflict]
             if conflicts and resolve == "ask":
                 return {"job": None, "lessons": [], "warnings": [], "conflicts": conflicts}
@@ -72,7 +79,7 @@ class FakeLearning(FakeCounts):
                 if resolve == "replace":
                     self.delete_lesson(conflict["earlier"]["id"])
             ids = [
-                self._add(lesson, texts[place], alias, owner)
+                self._add(lesson, texts[place], alias)
                 for place, lesson in enumerate(lessons)
                 if place not in rejected
             ]
@@ -101,15 +108,15 @@ class FakeLearning(FakeCounts):
                 self._end(self.all_jobs[id], "cancelled", "memory_only", "It was cancelled.")
             return self.job(id)
 
-    def lessons(self, owner: str, *, query: str = "", limit: int, offset: int = 0) -> list[Json]:
-        """The lessons of an owner, the latest first."""
+    def lessons(self, *, query: str = "", limit: int, offset: int = 0) -> list[Json]:
+        """The lessons, the latest first."""
         with self._lock:
             self._advance()
             wanted = query.casefold().split()
             found = [
-                {k: v for k, v in lesson.items() if k not in ("body", "owner")}
+                {k: v for k, v in lesson.items() if k != "body"}
                 for lesson in reversed(self.all_lessons.values())
-                if lesson["owner"] == owner and lesson["state"] != "deleted"
+                if lesson["state"] != "deleted"
                 if all(word in lesson["text"].casefold() for word in wanted)
             ]
             return found[offset : offset + limit]
@@ -184,7 +191,7 @@ class FakeLearning(FakeCounts):
                 raise UserError(f"the name {name!r} is taken")
             if "nowhere" in path:
                 raise UserError(f"there is no adapter in {path}")
-            id = hashlib.sha256(path.encode()).hexdigest()[:12]
+            id = hashlib.sha256(f"{self.owner} {path}".encode()).hexdigest()[:12]
             self._publish(id, name, [])
             return {"version": id, "alias": name}
 
@@ -199,19 +206,12 @@ class FakeLearning(FakeCounts):
 
     def feedback(self, feedback: Json) -> str:
         """Keep what a person said."""
-        self.said.append(dict(feedback))
-        return f"feedback-{len(self.said)}"
+        self.said.append({**feedback, "owner": self.owner})
+        return self._named("feedback", len(self.said))
 
     def upload(self, name: str, content: bytes) -> list[Json]:
         """One document for a text, one lesson a line for .jsonl."""
-        if not name.endswith((".txt", ".md", ".jsonl", ".pdf")):
-            raise UserError(f"{name} is no .txt, .md, .pdf or .jsonl file")
-        if not content.strip():
-            raise UserError(f"{name} is empty")
-        text = content.decode("utf-8", "replace")
-        if name.endswith(".jsonl"):
-            return [{"kind": "fact", "text": line} for line in text.splitlines() if line.strip()]
-        return [{"kind": "document", "title": name, "text": text}]
+        return lessons_in(name, content)
 
     def dashboard(self) -> Json:
         """What the page shows."""
@@ -232,15 +232,13 @@ class FakeLearning(FakeCounts):
                 "matrix": self.matrix,
             }
 
-    async def plan(
-        self, messages: Sequence[Message], *, model: str, memory: str, owner: str
-    ) -> FakePlan:
+    async def plan(self, messages: Sequence[Message], *, model: str, memory: str) -> FakePlan:
         """The nearest lesson decides; nothing near means the base, unchanged."""
         with self._lock:
             self._advance()
             allowed = self._allowed(model)
             question = next((m.content for m in reversed(messages) if m.role == "user"), "")
-            lesson = self._nearest(question, owner) if model != "base" else None
+            lesson = self._nearest(question) if model != "base" else None
             if lesson is None:
                 return FakePlan(messages=messages)
             version = lesson["version"] if lesson["version"] in allowed else None
@@ -284,19 +282,19 @@ class FakeLearning(FakeCounts):
             raise UserError(f"there is no version {start!r}")
         return found[0]
 
-    def _add(self, lesson: Json, text: str, alias: str, owner: str) -> str:
-        id = f"lesson-{len(self.all_lessons) + 1}"
+    def _add(self, lesson: Json, text: str, alias: str) -> str:
+        id = self._named("lesson", len(self.all_lessons) + 1)
         body = str(lesson.get("text") or lesson.get("answer") or text)
         self.all_lessons[id] = {
             "id": id, "kind": lesson["kind"], "title": str(lesson.get("title") or text),
             "text": text, "body": body, "state": "remembered", "version": None, "recall": None,
-            "job": None, "created": time.time(), "reason": None, "owner": owner, "alias": alias,
+            "job": None, "created": time.time(), "reason": None, "alias": alias,
         }  # fmt: skip
         self._note("remembered", text)
         return id
 
     def _start(self, ids: list[str], alias: str) -> str:
-        id = f"job-{len(self.all_jobs) + 1}"
+        id = self._named("job", len(self.all_jobs) + 1)
         self.names.setdefault(alias, FakeAlias(alias))
         now = time.time()
         self.all_jobs[id] = {
@@ -376,25 +374,25 @@ class FakeLearning(FakeCounts):
     def _note(self, event: str, text: str) -> None:
         self.ledger.append({"time": time.time(), "event": event, "text": text})
 
-    def _conflict(self, place: int, text: str, owner: str) -> Json | None:
+    def _conflict(self, place: int, text: str) -> Json | None:
         subject, says, _ = text.partition(" is ")
         for lesson in self.all_lessons.values():
-            same = lesson["owner"] == owner and lesson["state"] != "deleted"
+            same = lesson["state"] != "deleted"
             known, _, _ = lesson["text"].partition(" is ")
             if same and says and known == subject and (told := lesson["text"]) != text:
                 return {"index": place, "text": text, "earlier": {"id": lesson["id"], "text": told}}
         return None
 
-    def _nearest(self, question: str, owner: str, among: Sequence[str] = ()) -> Json | None:
+    def _nearest(self, question: str, among: Sequence[str] = ()) -> Json | None:
         words = words_of(question)
         best, most = None, 1
         for lesson in self.all_lessons.values():
-            mine = lesson["owner"] == owner and lesson["state"] != "deleted"
+            there = lesson["state"] != "deleted"
             shared = len(words & words_of(f"{lesson['text']} {lesson['body']}"))
-            if mine and shared > most and (not among or lesson["id"] in among):
+            if there and shared > most and (not among or lesson["id"] in among):
                 best, most = lesson, shared
         return best
 
     def _recall(self, question: str, ids: Sequence[str]) -> str | None:
-        lesson = self._nearest(question, "local", ids)
+        lesson = self._nearest(question, ids)
         return None if lesson is None else answer_of(lesson, question)

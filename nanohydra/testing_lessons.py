@@ -10,9 +10,10 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from nanohydra.core.errors import UserError
+from nanohydra.core.owners import OWNER
 from nanohydra.core.types import Message
 
 Json = dict[str, Any]
@@ -41,19 +42,42 @@ class FakePlan:
     label: str = "base"
 
 
-class FakeCounts:
-    """What is counted of jobs and aliases."""
+class FakeOwners:
+    """One owner's part of what is learned, and through the default owner's those of others."""
 
     names: dict[str, FakeAlias]
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        self.others: dict[str, Self] = {}
+
+    def another(self, owner: str) -> Self:
+        """The same for another owner, who has taught nothing."""
+        raise NotImplementedError
 
     def jobs(self) -> list[Json]:
         """All jobs, the latest first."""
         raise NotImplementedError
 
+    def of(self, owner: str) -> Self:
+        """What an owner teaches."""
+        if owner == self.owner:
+            return self
+        if owner not in self.others:
+            self.others[owner] = self.another(owner)
+        return self.others[owner]
+
     def counts(self) -> tuple[dict[str, int], int]:
-        """Jobs by state, and changes of aliases."""
-        states = Counter(str(job["state"]) for job in self.jobs())
-        return dict(states), sum(len(each.history) for each in self.names.values())
+        """Jobs by state, and changes of aliases, of all owners."""
+        everyone: list[FakeOwners] = [self, *self.others.values()]
+        states = Counter(str(job["state"]) for each in everyone for job in each.jobs())
+        names = [alias for each in everyone for alias in each.names.values()]
+        return dict(states), sum(len(alias.history) for alias in names)
+
+    def _named(self, what: str, number: int) -> str:
+        """An id; no two owners have one in common."""
+        whose = "" if self.owner == OWNER else f"{self.owner}-"
+        return f"{whose}{what}-{number}"
 
 
 @dataclass
@@ -95,6 +119,18 @@ def text_of(lesson: Json, place: int) -> str:
     if not text.strip():
         raise UserError(f"lessons[{place}] is empty")
     return " ".join(text.split())
+
+
+def lessons_in(name: str, content: bytes) -> list[Json]:
+    """One document for a text, one lesson a line for .jsonl."""
+    if not name.endswith((".txt", ".md", ".jsonl", ".pdf")):
+        raise UserError(f"{name} is no .txt, .md, .pdf or .jsonl file")
+    if not content.strip():
+        raise UserError(f"{name} is empty")
+    text = content.decode("utf-8", "replace")
+    if name.endswith(".jsonl"):
+        return [{"kind": "fact", "text": line} for line in text.splitlines() if line.strip()]
+    return [{"kind": "document", "title": name, "text": text}]
 
 
 def answer_of(lesson: Json, question: str) -> str:

@@ -2,6 +2,7 @@
 
     VERSION/            an adapter's folder (files.py), named by what is in it
     aliases/NAME.json   which versions are live, which were before, and every change
+    owners/OWNER/       the same of another owner than the default one
 
 Any number of processes may use one bank at once. Readers need no lock, because whatever they can
 see is complete; writers take turns. Knows nothing of models, lessons or why a version is good.
@@ -33,6 +34,7 @@ from nanohydra.adapters.lock import locked
 from nanohydra.adapters.weights import AdapterWeights
 from nanohydra.checkpoint.manifest import read_manifest, verify_files
 from nanohydra.core.errors import UserError
+from nanohydra.core.owners import NAME, OWNER, check_owner
 from nanohydra.model import ModelConfig
 
 VERSION = re.compile(r"[0-9a-f]{16}")
@@ -57,12 +59,43 @@ class VersionInfo:
 
 
 class Bank:
-    """A folder of versions and aliases. It is made when something is first written."""
+    """A folder of versions and aliases. It is made when something is first written.
+
+    It belongs to one owner, and holds the banks of the others, which have nothing in common.
+    """
+
+    owner = OWNER
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._aliases = self.folder / "aliases"
+        self._owned = self.folder / "owners"
+        self._all = self.folder  # of the default owner, which holds this one
+        self._others: dict[str, Bank] = {}
         self._read: dict[str, tuple[object, AliasState]] = {}  # what a file's stamp stood for
+
+    def of(self, owner: str) -> Bank:
+        """The bank of an owner; this one itself is its owner's. Raises UserError for a bad name."""
+        if owner == self.owner:
+            return self
+        assert self.owner == OWNER, "banks of others are held by the default owner's"
+        if owner not in self._others:
+            made = Bank(self._owned / check_owner(owner))
+            made.owner, made._all = owner, self._all
+            self._others.setdefault(owner, made)
+        return self._others[owner]
+
+    def owners(self) -> tuple[str, ...]:
+        """This bank's owner, then those that it holds a bank of, sorted."""
+        paths = self._owned.iterdir() if self._owned.is_dir() else ()
+        return (self.owner, *sorted(path.name for path in paths if NAME.fullmatch(path.name)))
+
+    def may_read(self, path: Path) -> bool:
+        """Whether a folder is not of another owner's bank."""
+        path, folder = path.resolve(), self.folder.resolve()
+        if path.is_relative_to(self._owned.resolve()):
+            return False
+        return path.is_relative_to(folder) or not path.is_relative_to(self._all.resolve())
 
     def publish(
         self, weights: AdapterWeights, model_config: ModelConfig, *, manifest: Mapping[str, Any]

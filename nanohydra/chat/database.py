@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from nanohydra.core import sqlite
 from nanohydra.core.errors import UserError
+from nanohydra.core.owners import OWNER
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # since 2 conversations have owners
 
 METADATA = sa.MetaData()
 CONVERSATIONS = sa.Table(
@@ -23,6 +24,7 @@ CONVERSATIONS = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("updated", sa.Float, nullable=False, index=True),
     sa.Column("settings", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False, server_default=OWNER),
 )
 MESSAGES = sa.Table(
     "messages",
@@ -56,6 +58,8 @@ class Database(sqlite.Database):
             self._check()
         with self.write() as connection:
             METADATA.create_all(connection)
+            if connection.exec_driver_sql("PRAGMA user_version").scalar() == 1:
+                self.add_owner(connection, CONVERSATIONS.name)
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _prepare(self, connection: sqlite3.Connection, record: object) -> None:

@@ -1,4 +1,4 @@
-"""The journal: conversations that persist, in one SQLite file.
+"""The journal: conversations that persist, in one SQLite file, each with its owner.
 
 Safe for several threads and processes at once: every change is one transaction. Knows nothing of
 models; what a message's `meta` means is the caller's business.
@@ -6,6 +6,7 @@ models; what a message's `meta` means is the caller's business.
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 import uuid
@@ -29,13 +30,16 @@ from nanohydra.chat.records import (
     message_to_json,
 )
 from nanohydra.core.errors import UserError
+from nanohydra.core.owners import OWNER
 from nanohydra.core.types import Message
 
 SNIPPET_CHARS = 80
 
 
 class Journal:
-    """Conversations in the database file at `path`, which is made if it is not there.
+    """Conversations of one owner in the database file at `path`, which is made if it is not there.
+
+    Those of others are in the same file, and are as if they were not: see `of`.
 
     Raises UserError if the file is damaged, is something else, or comes from a newer version; the
     file is left as it is. So does every method if it becomes unusable later.
@@ -44,9 +48,16 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.database = Database(path)
+        self.owner = OWNER
+
+    def of(self, owner: str) -> Journal:
+        """The conversations of an owner, in the same open file."""
+        found = copy.copy(self)
+        found.owner = owner
+        return found
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, for all owners."""
         self.database.close()
 
     def create(
@@ -63,18 +74,18 @@ class Journal:
             messages=(),
         )
         with self.database.write() as connection:
-            _insert(connection, conversation)
+            _insert(connection, self.owner, conversation)
         return conversation
 
     def get(self, id: str) -> StoredConversation:
         """A whole conversation. Raises UnknownConversation."""
         with self.database.read() as connection:
-            return _load(connection, id)
+            return _load(connection, self.owner, id)
 
     def recent(self, *, limit: int = 100, offset: int = 0) -> list[Summary]:
         """The conversations, the latest first."""
         with self.database.read() as connection:
-            rows = connection.execute(_summaries().limit(limit).offset(offset))
+            rows = connection.execute(_summaries(self.owner).limit(limit).offset(offset))
             return [Summary(**row) for row in rows.mappings()]
 
     def search(self, query: str, *, limit: int = 100) -> list[Summary]:
@@ -82,7 +93,7 @@ class Journal:
         words = query.casefold().split()
         if not words:
             return self.recent(limit=limit)
-        statement = _summaries().limit(limit)
+        statement = _summaries(self.owner).limit(limit)
         for word in words:
             said = sa.exists().where(
                 MESSAGES.c.conversation_id == CONVERSATIONS.c.id,
@@ -110,7 +121,7 @@ class Journal:
             for each in messages
         ]
         with self.database.write() as connection:
-            conversation = _load(connection, id)
+            conversation = _load(connection, self.owner, id)
             kept = len(conversation.messages) if position is None else position
             if not 0 <= kept <= len(conversation.messages):
                 raise UserError(
@@ -125,12 +136,12 @@ class Journal:
             _insert_messages(connection, id, kept, added)
             all_messages = [*conversation.messages[:kept], *added]
             title = conversation.title or _valid(make_title(all_messages))
-            _update(connection, id, title=title, updated=time.time())
+            _update(connection, self.owner, id, title=title, updated=time.time())
 
     def set_meta(self, id: str, position: int, meta: Mapping[str, Any]) -> None:
         """Replace what belongs to one message. Raises UnknownConversation or UserError."""
         with self.database.write() as connection:
-            count = len(_load(connection, id).messages)
+            count = len(_load(connection, self.owner, id).messages)
             if not 0 <= position < count:
                 raise UserError(f"position {position} is not in the conversation of {count}")
             connection.execute(
@@ -142,39 +153,41 @@ class Journal:
     def rename(self, id: str, title: str) -> None:
         """Give a conversation another title. Raises UnknownConversation."""
         with self.database.write() as connection:
-            _update(connection, id, title=_valid(title))
+            _update(connection, self.owner, id, title=_valid(title))
 
     def set_settings(self, id: str, settings: Mapping[str, Any]) -> None:
         """Replace the settings of a conversation. Raises UnknownConversation."""
         with self.database.write() as connection:
-            _update(connection, id, settings=json.dumps(settings))
+            _update(connection, self.owner, id, settings=json.dumps(settings))
 
     def delete(self, id: str) -> None:
         """Remove a conversation with its messages. Raises UnknownConversation."""
         with self.database.write() as connection:
-            deleted = connection.execute(CONVERSATIONS.delete().where(CONVERSATIONS.c.id == id))
+            deleted = connection.execute(CONVERSATIONS.delete().where(_is(self.owner, id)))
             _require(deleted.rowcount, id)
 
     def export(self, ids: Sequence[str] | None = None) -> dict[str, Any]:
         """The named conversations, or all, as plain JSON types. Raises UnknownConversation."""
         with self.database.read() as connection:
             if ids is None:
-                order = sa.select(CONVERSATIONS.c.id).order_by(CONVERSATIONS.c.created)
-                ids = list(connection.execute(order).scalars())
-            return file_to_json([_load(connection, id) for id in ids])
+                own = sa.select(CONVERSATIONS.c.id).where(CONVERSATIONS.c.owner == self.owner)
+                ids = list(connection.scalars(own.order_by(CONVERSATIONS.c.created)))
+            return file_to_json([_load(connection, self.owner, id) for id in ids])
 
     def import_(self, body: Any) -> list[str]:
         """Add what `export` gave, all or nothing; returns the ids.
 
-        A conversation whose id is taken, or that has none, gets a new one. Raises UserError that
-        names the place of a mistake.
+        A conversation whose id is taken, or that has none, gets a new one; so does any of another
+        than the default owner, who would otherwise learn which ids others have. Raises UserError
+        that names the place of a mistake.
         """
         conversations = file_from_json(body)
         ids = []
         with self.database.write() as connection:
             for conversation in conversations:
                 taken = sa.select(CONVERSATIONS.c.id).where(CONVERSATIONS.c.id == conversation.id)
-                if not conversation.id or connection.execute(taken).first():
+                kept = conversation.id and self.owner == OWNER
+                if not kept or connection.execute(taken).first():
                     conversation = replace(conversation, id=uuid.uuid4().hex)
                 now = time.time()
                 conversation = replace(
@@ -183,7 +196,7 @@ class Journal:
                     created=conversation.created or now,
                     updated=conversation.updated or now,
                 )
-                _insert(connection, conversation)
+                _insert(connection, self.owner, conversation)
                 ids.append(conversation.id)
         return ids
 
@@ -198,21 +211,30 @@ def _require(num_rows: int, id: str) -> None:
         raise UnknownConversation(f"there is no conversation with the id {id!r}")
 
 
-def _summaries() -> sa.Select[Any]:
-    """Summaries without snippets, the latest first."""
+def _is(owner: str, id: str) -> sa.ColumnElement[bool]:
+    """An owner's conversation of this id; that of another is as unknown as one that is not."""
+    return (CONVERSATIONS.c.id == id) & (CONVERSATIONS.c.owner == owner)
+
+
+def _summaries(owner: str) -> sa.Select[Any]:
+    """Summaries of an owner's without snippets, the latest first."""
     count = (
         sa.select(sa.func.count())
         .where(MESSAGES.c.conversation_id == CONVERSATIONS.c.id)
         .scalar_subquery()
     )
     columns = CONVERSATIONS.c
-    return sa.select(
-        columns.id, columns.title, columns.created, columns.updated, count.label("num_messages")
-    ).order_by(columns.updated.desc(), columns.id)
+    return (
+        sa.select(
+            columns.id, columns.title, columns.created, columns.updated, count.label("num_messages")
+        )
+        .where(columns.owner == owner)
+        .order_by(columns.updated.desc(), columns.id)
+    )
 
 
-def _load(connection: sa.Connection, id: str) -> StoredConversation:
-    row = connection.execute(sa.select(CONVERSATIONS).where(CONVERSATIONS.c.id == id)).one_or_none()
+def _load(connection: sa.Connection, owner: str, id: str) -> StoredConversation:
+    row = connection.execute(sa.select(CONVERSATIONS).where(_is(owner, id))).one_or_none()
     _require(row is not None, id)
     assert row is not None
     rows = connection.execute(
@@ -234,10 +256,11 @@ def _load(connection: sa.Connection, id: str) -> StoredConversation:
     )
 
 
-def _insert(connection: sa.Connection, conversation: StoredConversation) -> None:
+def _insert(connection: sa.Connection, owner: str, conversation: StoredConversation) -> None:
     connection.execute(
         CONVERSATIONS.insert().values(
             id=conversation.id,
+            owner=owner,
             title=conversation.title,
             created=conversation.created,
             updated=conversation.updated,
@@ -264,10 +287,8 @@ def _insert_messages(
         connection.execute(MESSAGES.insert(), rows)
 
 
-def _update(connection: sa.Connection, id: str, **values: Any) -> None:
-    changed = connection.execute(
-        CONVERSATIONS.update().where(CONVERSATIONS.c.id == id).values(**values)
-    )
+def _update(connection: sa.Connection, owner: str, id: str, **values: Any) -> None:
+    changed = connection.execute(CONVERSATIONS.update().where(_is(owner, id)).values(**values))
     _require(changed.rowcount, id)
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from nanohydra.core.errors import UserError
+from nanohydra.core.owners import OWNER
 
 if TYPE_CHECKING:
     from nanohydra.learn.service import LearningService
 
 Json = dict[str, Any]
 Resolve = Literal["ask", "keep_both", "replace", "reject"]
-OWNER = "local"  # as nanohydra.server.ServerConfig
 SECONDS = 60.0
 
 
@@ -205,7 +205,7 @@ class Folder:
 
     def teach(self, lessons: list[Json], alias: str, resolve: Resolve) -> Json:
         """Remember and queue."""
-        submit = self.service.submit(lessons, alias=alias, owner=OWNER, resolve=resolve)
+        submit = self.service.submit(lessons, alias=alias, resolve=resolve)
         return asyncio.run(submit)
 
     def upload(self, file: Path, alias: str, resolve: Resolve) -> Json:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nanohydra.engine import EngineConfig
     from nanohydra.learn.service import LearningService
     from nanohydra.server import ServerConfig
-    from nanohydra.server.learning import Learning
+    from nanohydra.server.learning import SharedLearning
     from nanohydra.server.service import ChatLike
 
 
@@ -44,9 +44,9 @@ class ServeOptions(GuessingOptions):
     port: int = 8000
     """Port to listen on; 0 takes a free one."""
     api_key: str = ""
-    """Key that clients must send; several, separated by commas, are possible."""
+    """Key that clients must send; several, separated by commas. OWNER:KEY gives one its owner."""
     api_key_file: Path | None = None
-    """File with a key on each line, instead of --api-key, which other users of the machine see."""
+    """File with such a key on each line; --api-key is seen by other users of the machine."""
     allowed_hosts: tuple[str, ...] = ()
     """Further names under which clients may call the server."""
     allow_origins: tuple[str, ...] = ()
@@ -133,7 +133,7 @@ def run_server(options: ServeOptions, recipe: Recipe, folder: Path, settings: Se
         loaded.append(chat)
         return chat
 
-    def teach(chat: ChatLike) -> Learning:
+    def teach(chat: ChatLike) -> SharedLearning:
         from nanohydra.learn.home import home_of
         from nanohydra.learn.opening import open_learning
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from nanohydra.core.errors import UserError
+from nanohydra.core.owners import OWNER
 
 
 class Database:
@@ -104,6 +105,11 @@ class Database:
     def damaged(self, problem: str) -> UserError:
         """The error that says so."""
         return UserError(f"{self.path} is damaged and was left as it is ({problem}); {self.remedy}")
+
+    def add_owner(self, connection: sa.Connection, table: str) -> None:
+        """Give a table of an older file a column that says whose a row is: the default owner's."""
+        column = f"owner TEXT NOT NULL DEFAULT '{OWNER}'"
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
 
     def refuse_newer(self, found: int, known: int) -> None:
         """Raise UserError if the file's schema is newer than the one known here."""

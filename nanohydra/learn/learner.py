@@ -148,7 +148,7 @@ class Learner:
 
     def waiting(self, job: Job) -> list[list[str]]:
         """The lessons of a job that are not live, as they are to be learned together."""
-        versions = self.bank.alias(job.alias).versions
+        versions = self.bank.of(job.owner).alias(job.alias).versions
         if job.kind == "consolidate":
             return [] if job.version in versions else [list(job.lesson_ids)]
         held = {

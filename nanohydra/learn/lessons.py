@@ -14,13 +14,13 @@ from typing import Any, Literal, get_args
 
 from nanohydra.chat.records import expect, message_from_json, message_to_json
 from nanohydra.core.errors import UserError
+from nanohydra.core.owners import OWNER
 from nanohydra.core.registry import suggest
 from nanohydra.core.types import Message
 
 LessonKind = Literal["fact", "qa", "document", "conversation"]
 LessonState = Literal["remembered", "studying", "live", "refused", "memory_only", "deleted"]
 STATES: tuple[LessonState, ...] = get_args(LessonState)
-OWNER = "local"
 ALIAS = "default"
 
 

@@ -62,7 +62,9 @@ class Target:
 
 
 class Planner:
-    """Plans requests. Safe for threads.
+    """Plans the requests of one owner, whose bank it has. Safe for threads.
+
+    Of other owners' lessons it knows nothing, so none of them can change a plan.
 
     name: of the served model, which means the same as "auto". system: whether it reads system
         messages; notes come with the question where it does not.
@@ -92,20 +94,21 @@ class Planner:
         self._known_of: dict[tuple[str, str], Known] = {}  # lesson and version -> for good
         self._joined: dict[tuple[str, ...], str] = {}
 
+    def of(self, owner: str) -> Planner:
+        """The same for another owner."""
+        return Planner(
+            store=self.store, bank=self.bank.of(owner), memory=self.memory,
+            router=self.router.empty(), host=self.host, base=self.base, name=self.name,
+            system=self.system,
+        )  # fmt: skip
+
     async def plan(
-        self,
-        messages: Sequence[Message],
-        *,
-        model: str,
-        memory: Literal["auto", "off"],
-        owner: str,
+        self, messages: Sequence[Message], *, model: str, memory: Literal["auto", "off"]
     ) -> RequestPlan:
         """The plan of a request. Raises UserError for an unknown model, alias or version."""
-        return await asyncio.to_thread(self._plan, messages, model, memory == "auto", owner)
+        return await asyncio.to_thread(self._plan, messages, model, memory == "auto")
 
-    def _plan(
-        self, messages: Sequence[Message], model: str, remember: bool, owner: str
-    ) -> RequestPlan:
+    def _plan(self, messages: Sequence[Message], model: str, remember: bool) -> RequestPlan:
         with self._lock:
             self.refresh()
             target = self.target(model)
@@ -114,7 +117,7 @@ class Planner:
             if target.forced is not None:
                 adapter = self._resident((target.forced,))
                 return replace(plan, adapter=adapter, versions=(target.forced,), label=target.label)
-            route = self._route(question, target, owner)
+            route = self._route(question, target)
             noted = remember and route is not None and self._weaker.issuperset(route.lessons)
             if route is not None and not noted:
                 lessons = [self._lessons[lesson] for lesson in route.lessons]
@@ -126,7 +129,8 @@ class Planner:
                     sources=tuple(_source_of(lesson) for lesson in lessons),
                     label="+".join(route.versions),
                 )
-        hits = self.memory.search(question, owner=owner) if remember and question else []
+        search = remember and question
+        hits = self.memory.search(question, owner=self.bank.owner) if search else []
         return from_memory(plan, hits, system=self.system) if hits else plan
 
     def target(self, model: str) -> Target:
@@ -146,7 +150,8 @@ class Planner:
 
     def refresh(self) -> None:
         """Know what is live now; cheap where nothing has changed."""
-        rows = self.store.ledger(after=0, limit=1, newest=True)
+        owner = self.bank.owner
+        rows = self.store.ledger(owner=owner, limit=1, newest=True)
         sets = {name: self.bank.alias(name).versions for name in self.bank.aliases()}
         stamp = (rows[0].id if rows else 0, sets)
         if stamp == self._stamp:
@@ -157,8 +162,8 @@ class Planner:
                 for lesson, role in self.store.lessons_of_version(version).items():
                     if role == "new":
                         live.setdefault(lesson, version)
-        lessons = {lesson.id: lesson for lesson in self.store.lessons(states=("live",))}
-        self._lessons = lessons
+        mine = self.store.lessons(owner=owner, states=("live",))
+        self._lessons = lessons = {lesson.id: lesson for lesson in mine}
         self._live = {id: version for id, version in live.items() if id in lessons}
         self._weaker = {id for id, version in self._live.items() if id in self._noted(version)}
         if not self._known_of.keys() <= self._live.items():
@@ -192,10 +197,9 @@ class Planner:
             text=lesson.text,
         )
 
-    def _route(self, question: str, target: Target, owner: str) -> Route | None:
+    def _route(self, question: str, target: Target) -> Route | None:
         versions = {v for alias in target.aliases for v in self.bank.alias(alias).versions}
-        mine = {id for id, lesson in self._lessons.items() if lesson.owner == owner}
-        return self.router.choose(question, versions, mine) if versions and mine else None
+        return self.router.choose(question, versions) if versions and self._lessons else None
 
     def make_resident(self, version: str) -> str:
         """Load a version into the engine, if it is not there; returns its whole id."""

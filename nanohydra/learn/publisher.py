@@ -17,7 +17,10 @@ from nanohydra.model import ModelConfig
 
 
 class Publisher:
-    """Makes versions live. base: the shapes of the model that they belong to."""
+    """Makes versions live, each for the owner of its job.
+
+    bank: the default owner's. base: the shapes of the model that they belong to.
+    """
 
     def __init__(self, store: LearningStore, bank: Bank, base: ModelConfig) -> None:
         self.store, self.bank, self.base = store, bank, base
@@ -30,7 +33,7 @@ class Publisher:
         """
         work.renew()
         about = {"alias": work.job.alias, "job": work.job.id, **manifest}
-        version = self.bank.publish(weights, self.base, manifest=about)
+        version = self.bank.of(work.job.owner).publish(weights, self.base, manifest=about)
         work.note(version=version)
         self.finish(work, version)
         return version
@@ -38,7 +41,7 @@ class Publisher:
     def resume(self, work: Work, version: str) -> None:
         """Finish what a killed learner published, unless it had; then a user may have moved on."""
         try:
-            recalls = self.bank.info(version).manifest["lessons"]
+            recalls = self.bank.of(work.job.owner).info(version).manifest["lessons"]
         except UserError:
             return  # it is gone, and stays so
         states = {lesson.state for lesson in self.store.lessons_by_id(list(recalls))}
@@ -47,15 +50,16 @@ class Publisher:
 
     def finish(self, work: Work, version: str) -> None:
         """Make a version of the bank live. Raises UserError if it is gone."""
-        manifest = self.bank.info(version).manifest
+        bank, alias = self.bank.of(work.job.owner), work.job.alias
+        manifest = bank.info(version).manifest
         recalls = manifest["lessons"]
         self.store.record_version(version, new=recalls, replay=manifest["replay"])
-        if self.change_alias(work.job.alias, add=version, drop=manifest["replaces"]):
-            work.record("activated", version=version, alias=work.job.alias)
+        if change_alias(bank, alias, add=version, drop=manifest["replaces"]):
+            work.record("activated", version=version, alias=alias)
         # Whoever deletes a lesson from now on sees this version; who did before is seen here.
         if self.deleted([*recalls, *manifest["replay"]]):
-            self.change_alias(work.job.alias, drop=[version])
-            self.bank.remove(version)
+            change_alias(bank, alias, drop=[version])
+            bank.remove(version)
             work.record("dropped", version=version)
             raise Released
         self.store.set_lessons(recalls, "live")
@@ -65,22 +69,23 @@ class Publisher:
             gate=gate["checks"],
         )  # fmt: skip
 
-    def change_alias(self, alias: str, *, add: str = "", drop: Sequence[str] = ()) -> bool:
-        """Put a version in front of an alias's and take others away; False if it stood so."""
-        while True:
-            versions = self.bank.alias(alias).versions
-            kept = tuple(v for v in versions if v not in drop)
-            wanted = (add, *kept) if add and add not in kept else kept
-            if wanted == versions:
-                return False
-            try:
-                self.bank.activate(alias, wanted, expected=versions)
-            except UserError:
-                if self.bank.alias(alias).versions == versions:
-                    raise  # not because someone else changed it
-            else:
-                return True
-
     def deleted(self, lesson_ids: Sequence[str]) -> bool:
         """Whether one of these lessons is gone."""
         return any(x.state == "deleted" for x in self.store.lessons_by_id(lesson_ids))
+
+
+def change_alias(bank: Bank, alias: str, *, add: str = "", drop: Sequence[str] = ()) -> bool:
+    """Put a version in front of an alias's and take others away; False if it stood so."""
+    while True:
+        versions = bank.alias(alias).versions
+        kept = tuple(v for v in versions if v not in drop)
+        wanted = (add, *kept) if add and add not in kept else kept
+        if wanted == versions:
+            return False
+        try:
+            bank.activate(alias, wanted, expected=versions)
+        except UserError:
+            if bank.alias(alias).versions == versions:
+                raise  # not because someone else changed it
+        else:
+            return True

@@ -7,6 +7,7 @@ Ana live?" is, in meaning alone, nearly the same question for every name. Knows 
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -176,6 +177,12 @@ class Router:
         self.common = PLAIN | {word for text in common for word in words_of(text)}
         self._vectors: dict[Known, Floats] = {}
         self._index: Index | None = None
+
+    def empty(self) -> Router:
+        """Another one that judges in the same way and knows no lesson yet."""
+        made = copy.copy(self)
+        made._vectors, made._index = {}, None
+        return made
 
     def set(self, lessons: Iterable[Known]) -> None:
         """Know these lessons and no others; only new ones are embedded."""

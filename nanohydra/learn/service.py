@@ -1,12 +1,13 @@
 """The learning of a running server, as one object: lessons in, versions live, plans for requests.
 
 It curates and remembers at once, queues the rest for the learner's process, and follows what that
-one writes down. Knows nothing of HTTP.
+one writes down. Each owner has a service, and sees nothing of the others. Knows nothing of HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from typing import Any, Literal
 from nanohydra.adapters.bank import Bank
 from nanohydra.adapters.files import load_adapter
 from nanohydra.core.errors import UserError
+from nanohydra.core.owners import OWNER
 from nanohydra.core.types import Message
 from nanohydra.learn import views
 from nanohydra.learn.consolidate import consolidate
@@ -35,9 +37,13 @@ Resolve = Literal["ask", "keep_both", "replace", "reject"]
 
 
 class LearningService:
-    """Lessons, jobs, versions and memory of one served model. Safe for threads.
+    """Lessons, jobs, versions and memory of one owner of a served model. Safe for threads.
 
-    config: of the base, for the shapes of adapters that are loaded from elsewhere.
+    What is made is the default owner's; `of` gives those of others. An id or a name of another
+    owner's is an unknown one.
+
+    bank, planner: the owner's. config: of the base, for the shapes of adapters that are loaded
+        from elsewhere.
     markers: texts of its special tokens.
     stop: ends what the service started (the learner's process).
     """
@@ -56,26 +62,44 @@ class LearningService:
         self.store, self.bank, self.memory, self.planner = store, bank, memory, planner
         self.config, self.markers = config, markers
         self._stop = stop
+        self._others: dict[str, LearningService] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def owner(self) -> str:
+        """Whose lessons these are."""
+        return self.bank.owner
+
+    def of(self, owner: str) -> LearningService:
+        """What an owner has taught, on the same model. Raises UserError for a bad name."""
+        if owner == self.owner:
+            return self
+        assert self.owner == OWNER, "others are made by the default owner's"
+        with self._lock:
+            if owner not in self._others:
+                self._others[owner] = LearningService(
+                    store=self.store, bank=self.bank.of(owner), memory=self.memory,
+                    planner=self.planner.of(owner), config=self.config, markers=self.markers,
+                )  # fmt: skip
+            return self._others[owner]
 
     def close(self) -> None:
-        """End the learner and let go of the files."""
+        """End the learner and let go of the files; the others' go with the default owner's."""
         self._stop()
         self.memory.close()
         self.store.close()
 
-    async def submit(
-        self, lessons: list[Json], *, alias: str, owner: str, resolve: Resolve
-    ) -> Json:
+    async def submit(self, lessons: list[Json], *, alias: str, resolve: Resolve) -> Json:
         """Take lessons: remembered when this returns, queued for the weights.
 
         With "ask", lessons that contradict earlier ones stop the whole: nothing is taken, and the
         conflicts are returned. Raises UserError for lessons that cannot be taken.
         """
-        return await asyncio.to_thread(self._submit, lessons, alias, owner, resolve)
+        return await asyncio.to_thread(self._submit, lessons, alias, resolve)
 
-    def _submit(self, items: list[Json], alias: str, owner: str, resolve: Resolve) -> Json:
-        lessons = parse_lessons(items, owner=owner, alias=alias)
-        earlier = self.store.lessons(owner=owner)
+    def _submit(self, items: list[Json], alias: str, resolve: Resolve) -> Json:
+        lessons = parse_lessons(items, owner=self.owner, alias=alias)
+        earlier = self.store.lessons(owner=self.owner)
         found = curate(lessons, earlier, markers=self.markers)
         conflicts = [views.conflict(c, lessons) for c in found.conflicts]
         if conflicts and resolve == "ask":
@@ -101,7 +125,7 @@ class LearningService:
             self.memory.add(source)
             self.store.record("remembered", lesson=lesson.id, kind=lesson.kind)
         studied = [lesson.id for lesson in lessons if lesson.state != "memory_only"]
-        job = self.store.submit(alias, studied) if studied else None
+        job = self.store.submit(alias, studied, owner=self.owner) if studied else None
         if job is not None:
             self.store.record("queued", job=job, lessons=len(studied))
         return {
@@ -113,31 +137,33 @@ class LearningService:
 
     def job(self, id: str) -> Json:
         """A job as the API shows it. Raises UnknownJob."""
-        return views.job(self.store, self.store.job(id))
+        return views.job(self.store, self.store.job(id, owner=self.owner))
 
     def jobs(self) -> list[Json]:
         """All jobs, the latest first."""
-        return [views.job(self.store, job) for job in self.store.jobs()]
+        return [views.job(self.store, job) for job in self.store.jobs(owner=self.owner)]
 
     def counts(self) -> tuple[dict[str, int], int]:
-        """How many jobs are in each state, and how often an alias came to mean other versions."""
+        """How many jobs are in each state, and how often an alias came to mean other versions.
+
+        Of all owners together, where it is the default owner's that is asked.
+        """
         states = Counter(str(job.state) for job in self.store.jobs(limit=1_000_000))
-        swaps = sum(len(self.bank.alias(name).history) for name in self.bank.aliases())
+        banks = [self.bank.of(owner) for owner in self.bank.owners()]
+        swaps = sum(len(bank.alias(name).history) for bank in banks for name in bank.aliases())
         return dict(states), swaps
 
     def cancel(self, id: str) -> Json:
         """Ask a job to end. Raises UnknownJob."""
-        self.store.cancel(id)
+        self.store.cancel(id, owner=self.owner)
         return self.job(id)
 
-    def lessons(
-        self, owner: str, *, query: str = "", limit: int = 100, offset: int = 0
-    ) -> list[Json]:
-        """An owner's lessons, the latest first; `query`: those with all of its words."""
+    def lessons(self, *, query: str = "", limit: int = 100, offset: int = 0) -> list[Json]:
+        """The lessons, the latest first; `query`: those with all of its words."""
         words = query.casefold().split()
         found = [
             lesson
-            for lesson in reversed(self.store.lessons(owner=owner))
+            for lesson in reversed(self.store.lessons(owner=self.owner))
             if all(word in lesson.text.casefold() for word in words)
         ]
         return views.lessons(self.store, self.bank, found[offset : offset + limit])
@@ -160,13 +186,14 @@ class LearningService:
         for version in versions:  # a damaged one is refused before anything changes
             await asyncio.to_thread(self.planner.make_resident, version)
         state = await asyncio.to_thread(self.bank.activate, alias, tuple(versions))
-        self.store.record("switched", alias=alias, versions=list(state.versions))
+        self.store.record("switched", owner=self.owner, alias=alias, versions=list(state.versions))
         return views.alias(state)
 
     async def rollback(self, alias: str) -> Json:
         """Let an alias mean what it meant before. Raises UserError if there is nothing before."""
         state = await asyncio.to_thread(self.bank.rollback, alias)
-        self.store.record("rolled back", alias=alias, versions=list(state.versions))
+        meant = list(state.versions)
+        self.store.record("rolled back", owner=self.owner, alias=alias, versions=meant)
         return views.alias(state)
 
     async def consolidate(self, alias: str) -> Json:
@@ -177,20 +204,25 @@ class LearningService:
     async def remove(self, version: str) -> Json:
         """Delete an archived version. Raises UserError while an alias uses it."""
         await asyncio.to_thread(self.bank.remove, version)
-        self.store.record("removed", version=version)
+        self.store.record("removed", owner=self.owner, version=version)
         return {"version": version, "removed": True}
 
     async def load(self, path: str, name: str) -> Json:
-        """Take an adapter of this machine into the bank, and let `name` mean it."""
+        """Take an adapter of this machine into the bank, and let `name` mean it.
+
+        Raises UserError for what is none, and for one that lies in another owner's bank.
+        """
 
         def take() -> str:
+            if not self.bank.may_read(Path(path)):
+                raise UserError(f"there is no adapter in {path}: it is not a folder")
             weights = load_adapter(path, config=self.config, base=self.planner.base)
             version = self.bank.publish(weights, self.config, manifest={"loaded": Path(path).name})
             self.bank.activate(name, (version,))
             return version
 
         version = await asyncio.to_thread(take)
-        self.store.record("loaded", version=version, alias=name)
+        self.store.record("loaded", owner=self.owner, version=version, alias=name)
         return {"name": name, "version": version}
 
     async def unload(self, name: str) -> Json:
@@ -198,29 +230,24 @@ class LearningService:
         if name not in self.bank.aliases():
             raise UserError(f"no adapter is loaded under the name {name!r}")
         await asyncio.to_thread(self.bank.activate, name, ())
-        self.store.record("unloaded", alias=name)
+        self.store.record("unloaded", owner=self.owner, alias=name)
         return {"name": name}
 
     def feedback(self, feedback: Json) -> str:
         """Keep what a person said of an answer; returns its id."""
-        rest = {k: v for k, v in feedback.items() if k not in ("rating", "owner")}
-        owner = str(feedback.get("owner", "local"))
-        return str(self.store.add_feedback(int(feedback["rating"]), owner=owner, **rest))
+        rest = {k: v for k, v in feedback.items() if k != "rating"}
+        rating = int(feedback["rating"])
+        return str(self.store.add_feedback(rating, owner=self.owner, **rest))
 
     def dashboard(self) -> Json:
         """What has been learned and whether it is still there."""
         return views.dashboard(self.store, self.bank)
 
     async def plan(
-        self,
-        messages: Sequence[Message],
-        *,
-        model: str,
-        memory: Literal["auto", "off"],
-        owner: str,
+        self, messages: Sequence[Message], *, model: str, memory: Literal["auto", "off"]
     ) -> RequestPlan:
         """Who answers a request, and from what."""
-        return await self.planner.plan(messages, model=model, memory=memory, owner=owner)
+        return await self.planner.plan(messages, model=model, memory=memory)
 
     def upload(self, name: str, content: bytes) -> list[Json]:
         """The lessons in a file, not yet taken. Raises UserError."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nanohydra.checkpoint import Loaded
     from nanohydra.learn.config import LearnConfig
     from nanohydra.learn.lessons import Lesson
-    from nanohydra.learn.store import LearningStore
+    from nanohydra.learn.store import Job, LearningStore
 
 TRAINED_ASKED = 2  # of a lesson that has no held-out questions
 NOTE_CHARS = 500
@@ -82,16 +82,19 @@ class TaskMaker:
     def make(self, work: Work, lesson_ids: Sequence[str]) -> Task:
         """The task of some of a job's lessons, without those that the base knows.
 
-        Raises UserError if all of them were deleted.
+        Raises UserError if all of them were deleted, or one is not of the job's owner.
         """
         job = work.job
         with work.timed("studied") as row:
-            lessons = [x for x in self.store.lessons_by_id(lesson_ids) if x.state != "deleted"]
+            found = self.store.lessons_by_id(lesson_ids, owner=job.owner)
+            lessons = [x for x in found if x.state != "deleted"]
             if not lessons:
                 raise UserError("its lessons were deleted")
             rest = [id for id in job.lesson_ids if id not in lesson_ids]
-            others = {x.id: x for x in self.store.lessons(alias=job.alias, states=("live",))}
-            others |= {x.id: x for x in self.store.lessons_by_id(rest) if x.state != "deleted"}
+            mine = self.store.lessons(owner=job.owner, alias=job.alias, states=("live",))
+            others = {x.id: x for x in mine}
+            unread = self.store.lessons_by_id(rest, owner=job.owner)
+            others |= {x.id: x for x in unread if x.state != "deleted"}
             others = {id: x for id, x in others.items() if id not in lesson_ids}
             made = study(lessons, seed=self.config.seed, others=list(others.values()))
             before = self.store.study_items([lesson.id for lesson in lessons])
@@ -103,7 +106,7 @@ class TaskMaker:
                 self.store.save_study(made.items)
             kept = tuple(item for item in made.items if item.lesson_id not in known)
             replaces = tuple(job.details.get("versions", ())) if job.kind == "consolidate" else ()
-            held, earlier = self.earlier(job.alias, lesson_ids, replaces)
+            held, earlier = self.earlier(job, lesson_ids, replaces)
             new = [item for item in kept if item.split == "train"]
             replay = choose_replay(held, new, count=len(new), seed=self.config.seed)
             row |= {"lessons": len(lessons), "known": len(known), "items": len(kept)}
@@ -158,15 +161,17 @@ class TaskMaker:
         return {item.lesson_id for item in asked} - wrong
 
     def earlier(
-        self, alias: str, lesson_ids: Sequence[str], replaces: Sequence[str]
+        self, job: Job, lesson_ids: Sequence[str], replaces: Sequence[str]
     ) -> tuple[list[StudyItem], list[Earlier]]:
-        """The items of earlier lessons, and what the gate asks about them."""
+        """The items of the owner's earlier lessons, and what the gate asks about them."""
+        bank = self.bank.of(job.owner)
         held: list[StudyItem] = []
         earlier: list[Earlier] = []
         room = self.config.gate.earlier_items
-        live = {lesson.id for lesson in self.store.lessons(states=("live",), alias=alias)}
-        for version in self.bank.alias(alias).versions:
-            recalled = self.bank.info(version).manifest.get("lessons", {})
+        lessons = self.store.lessons(owner=job.owner, alias=job.alias, states=("live",))
+        live = {lesson.id for lesson in lessons}
+        for version in bank.alias(job.alias).versions:
+            recalled = bank.info(version).manifest.get("lessons", {})
             new = version in replaces  # its lessons are those of the job
             ids = [id for id, share in recalled.items() if id in live and (share or 0.0) >= 0.5]
             items = self.store.study_items([i for i in ids if new or i not in lesson_ids])
@@ -180,6 +185,6 @@ class TaskMaker:
                     asked += own
                     room -= len(own)
             if asked:
-                folder = None if new else self.bank.path(version)
+                folder = None if new else bank.path(version)
                 earlier.append(Earlier(folder=folder, items=tuple(asked)))
         return held, earlier

@@ -18,10 +18,12 @@ from nanohydra.memory import Memory
 def forget(lesson_id: str, *, store: LearningStore, bank: Bank, memory: Memory) -> str | None:
     """Delete a lesson everywhere; returns the job that trains the others again, if any.
 
-    Raises UnknownLesson. A second call for the same lesson finishes what a killed one left.
+    bank: of the lesson's owner. Raises UnknownLesson, also for a lesson of another owner. A second
+    call for the same lesson finishes what a killed one left.
     """
-    alias = store.lesson(lesson_id).alias
-    jobs = [job for job in store.jobs() if not job.done and lesson_id in job.lesson_ids]
+    owner = bank.owner
+    alias = store.lesson(lesson_id, owner=owner).alias
+    jobs = [job for job in store.jobs(owner=owner) if not job.done and lesson_id in job.lesson_ids]
     for job in jobs:
         store.cancel(job.id)
     memory.remove(lesson_id)
@@ -34,15 +36,17 @@ def forget(lesson_id: str, *, store: LearningStore, bank: Bank, memory: Memory) 
     drop_versions(bank, versions)
     kept = sorted(
         lesson.id
-        for lesson in store.lessons()
+        for lesson in store.lessons(owner=owner)
         if lesson.id in again or (lesson.id in unfinished and lesson.state != "live")
     )
     store.record("deleted", lesson=lesson_id, versions=list(versions), again=len(kept))
     if not kept:
         return None
-    still_live = [lesson.id for lesson in store.lessons(states=("live",)) if lesson.id in kept]
+    live = store.lessons(owner=owner, states=("live",))
+    still_live = [lesson.id for lesson in live if lesson.id in kept]
     store.set_lessons(still_live, "remembered", "an adapter with a deleted lesson was dropped")
-    return store.submit(alias, kept, details={"because": "deleted", "versions": list(versions)})
+    because = {"because": "deleted", "versions": list(versions)}
+    return store.submit(alias, kept, owner=owner, details=because)
 
 
 def drop_versions(bank: Bank, versions: Collection[str]) -> None:

@@ -1,4 +1,7 @@
-"""What the API and the page show of learning: plain JSON of lessons, jobs, versions, the ledger."""
+"""What the API and the page show of learning: plain JSON of lessons, jobs, versions, the ledger.
+
+Where a bank is given, all that is shown is of the bank's owner.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +44,11 @@ def lessons(store: LearningStore, bank: Bank, items: Sequence[Lesson]) -> list[J
                 if role == "new":
                     version_of.setdefault(id, version)
     jobs: dict[str, Job] = {}
-    for each in reversed(store.jobs(limit=10_000)):  # the newest counts
+    for each in reversed(store.jobs(owner=bank.owner, limit=10_000)):  # the newest counts
         jobs |= dict.fromkeys(each.lesson_ids, each)
     recalls = {
         (str(row.version), id): share
-        for row in store.ledger(event="live", limit=100_000)
+        for row in store.ledger(owner=bank.owner, event="live", limit=100_000)
         for id, share in row.details.get("lessons", {}).items()
     }
     shown = []
@@ -116,7 +119,8 @@ def alias(state: AliasState) -> Json:
 def adapters(store: LearningStore, bank: Bank) -> list[Json]:
     """All versions, the latest first."""
     using = {v: name for name in bank.aliases() for v in bank.alias(name).versions}
-    rows = {row.version: row for row in store.ledger(event="live", limit=100_000)}
+    events = store.ledger(owner=bank.owner, event="live", limit=100_000)
+    rows = {row.version: row for row in events}
     shown = []
     for info in sorted(bank.list(), key=lambda info: -info.created):
         row = rows.get(info.id)
@@ -139,10 +143,11 @@ def adapters(store: LearningStore, bank: Bank) -> list[Json]:
 
 def dashboard(store: LearningStore, bank: Bank) -> Json:
     """Forgetting over lessons, the timeline of versions, the library, jobs and the ledger."""
-    matrix, tested, lessons = recall_matrix(store)
+    owner = bank.owner
+    matrix, tested, lessons = recall_matrix(store, owner)
     columns = zip(*matrix, strict=True) if matrix else ()
-    texts = {each.id: each.title for each in store.lessons()}
-    rows = store.ledger(limit=LEDGER_ROWS, newest=True)
+    texts = {each.id: each.title for each in store.lessons(owner=owner)}
+    rows = store.ledger(owner=owner, limit=LEDGER_ROWS, newest=True)
     return {
         "forgetting": [
             {"lesson": id, "title": texts.get(id, "(deleted)"), "recall_by_version": list(column)}
@@ -155,18 +160,18 @@ def dashboard(store: LearningStore, bank: Bank) -> Json:
         ]
         if matrix
         else [],
-        "timeline": timeline(store),
+        "timeline": timeline(store, owner),
         "library": adapters(store, bank),
-        "jobs": [job(store, each) for each in store.jobs(limit=20)],
+        "jobs": [job(store, each) for each in store.jobs(owner=owner, limit=20)],
         "ledger": [event(row) for row in rows],
         "matrix": matrix,
     }
 
 
-def timeline(store: LearningStore) -> list[Json]:
+def timeline(store: LearningStore, owner: str) -> list[Json]:
     """The versions that went live and the lessons that were refused, the latest first."""
-    found = [*store.ledger(event="live", limit=1000, newest=True)]
-    found += store.ledger(event="refused", limit=1000, newest=True)
+    found = [*store.ledger(owner=owner, event="live", limit=1000, newest=True)]
+    found += store.ledger(owner=owner, event="refused", limit=1000, newest=True)
     shown = []
     for row in sorted(found, key=lambda row: -row.id):
         made = store.job(str(row.job))
@@ -185,7 +190,7 @@ def timeline(store: LearningStore) -> list[Json]:
 
 
 def recall_matrix(
-    store: LearningStore,
+    store: LearningStore, owner: str
 ) -> tuple[list[list[float | None]], list[str], list[str]]:
     """R[t][i]: recall of lesson i in the test of the t-th version that went live.
 
@@ -193,7 +198,7 @@ def recall_matrix(
     """
     versions: list[str] = []
     found: list[dict[str, float]] = []
-    for row in store.ledger(event="live", limit=10_000):
+    for row in store.ledger(owner=owner, event="live", limit=10_000):
         if row.version not in versions:
             versions.append(str(row.version))
             found.append({**row.details.get("earlier", {}), **row.details.get("lessons", {})})

@@ -22,32 +22,32 @@ from nanohydra.server.service import Service
 class Way:
     """What the chat model is given. `origin` joins the reply's `nanohydra` object."""
 
+    owner: str
     messages: Sequence[Message]
     adapter: str | None = None
     origin: Json = field(default_factory=dict)
 
 
-async def choose(service: Service, body: ChatRequest) -> Way:
+async def choose(service: Service, owner: str, body: ChatRequest) -> Way:
     """Decide once per request. Raises ApiError 404 for a model that is not here."""
     messages, name = body.to_messages(), service.config.model_name
     if service.learning is None:
         if body.model not in (None, name):
             raise unknown(str(body.model), [name])
-        return Way(messages=messages)
+        return Way(owner=owner, messages=messages)
     model = AUTO if body.model in (None, name) else str(body.model)
+    learning = service.learning.of(owner)
     try:
-        plan = await service.learning.plan(
-            messages, model=model, memory=body.memory, owner=service.config.owner
-        )
+        plan = await learning.plan(messages, model=model, memory=body.memory)
     except UserError as error:
         if model in (AUTO, BASE):
             raise
-        known = [name, *await known_models(service.learning)]
+        known = [name, *await known_models(learning)]
         raise unknown(model, known, str(error)) from None
-    return Way(messages=plan.messages, adapter=plan.adapter, origin=origin_of(plan))
+    return Way(owner=owner, messages=plan.messages, adapter=plan.adapter, origin=origin_of(plan))
 
 
-async def pinned_adapter(service: Service, model: str | None) -> str | None:
+async def pinned_adapter(service: Service, owner: str, model: str | None) -> str | None:
     """The adapter that a name stands for where nothing is asked that a memory could answer.
 
     Raises ApiError 404 for a model that is not here.
@@ -57,13 +57,12 @@ async def pinned_adapter(service: Service, model: str | None) -> str | None:
         return None
     if service.learning is None:
         raise unknown(str(model), [name])
+    learning = service.learning.of(owner)
     try:
-        plan = await service.learning.plan(
-            [Message(role="user", content="")],
-            model=str(model), memory="off", owner=service.config.owner,
-        )  # fmt: skip
+        asked = [Message(role="user", content="")]
+        plan = await learning.plan(asked, model=str(model), memory="off")
     except UserError as error:
-        known = [name, *await known_models(service.learning)]
+        known = [name, *await known_models(learning)]
         raise unknown(str(model), known, str(error)) from None
     return plan.adapter
 

@@ -27,7 +27,7 @@ from nanohydra.server import (
 from nanohydra.server.config import ServerConfig
 from nanohydra.server.envelope import Envelope
 from nanohydra.server.guard import Guard
-from nanohydra.server.learning import Learning
+from nanohydra.server.learning import SharedLearning
 from nanohydra.server.service import ChatLike, Loader, Service, Teacher
 
 
@@ -36,7 +36,7 @@ def create_app(
     journal: Journal,
     settings: ServerConfig | None = None,
     *,
-    learning: Learning | Teacher | None = None,
+    learning: SharedLearning | Teacher | None = None,
 ) -> FastAPI:
     """An ASGI application that answers chats.
 

@@ -32,24 +32,24 @@ from nanohydra.server.errors import STREAMED, ApiError
 from nanohydra.server.functions import chosen_tools
 from nanohydra.server.recorder import Recorder, record, watch
 from nanohydra.server.schema import ChatRequest
-from nanohydra.server.service import ChatLike, Here
+from nanohydra.server.service import ChatLike, Here, Owner
 
 logger = logging.getLogger("nanohydra.server")
 router = APIRouter()
 
 
 @router.post("/v1/chat/completions", responses=STREAMED)
-async def complete(body: ChatRequest, request: Request, service: Here) -> Response:
+async def complete(body: ChatRequest, request: Request, service: Here, owner: Owner) -> Response:
     """Answer a conversation, streaming or in one piece."""
     config = service.config
     check(body, config)
     chat = service.admit()
-    way = await choose(service, body)
+    way = await choose(service, owner, body)
     recorder = None
     if body.conversation_id is not None:
         # Before the queue may refuse it: what was asked is kept in any case.
         messages = body.to_messages()
-        recorder = await record(service, body.conversation_id, messages, way.origin)
+        recorder = await record(service, owner, body.conversation_id, messages, way.origin)
     items = merge(await submit(chat, body, config, way), config.ping_seconds)
     if recorder is not None:
         items = watch(items, recorder)
@@ -95,7 +95,7 @@ async def submit(
     """Queue one answer for each choice: all of them, or none."""
     tools = chosen_tools(body, chat)
     top = body.top_logprobs or 0 if body.logprobs else None
-    params = body.params(config, chat.vocab_size, top_logprobs=top)
+    params = body.params(config, chat.vocab_size, owner=way.owner, top_logprobs=top)
     try:
         with queueing(config):
             return await chat.begin(

@@ -6,11 +6,15 @@ Knows nothing of flags or the environment: `nanohydra.commands.serve` fills it i
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from nanohydra.core.errors import UserError
+from nanohydra.core.owners import OWNER, check_owner
 
+FORM = "write it as OWNER:KEY, or as KEY alone"
+KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")  # what a header carries unchanged
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -19,7 +23,8 @@ class ServerConfig:
     """Settings of one server.
 
     model_name: what clients call the model.
-    api_key: what clients have to send; several, of which any will do, are separated by commas.
+    api_key: what clients have to send; several, of which any will do, are separated by commas. Each
+        is a key, or `owner:key`: then what its client teaches and says is that owner's alone.
     allow_origins: web pages from elsewhere that may call the server, as `https://name:port`; "*"
         allows all of them. None may without it.
     allowed_hosts: further names under which the server may be called (`Host` header); with an
@@ -33,7 +38,7 @@ class ServerConfig:
     stuck_seconds: an engine with work and no step for this long is reported as stuck.
     max_lesson_bytes, max_upload_bytes: the bodies of POST /learn and of POST /learn/upload.
     max_lessons: in one request.
-    owner: whose lessons the clients of this server teach and see.
+    owner: of what is taught and said without a key, or with one that names no owner.
     stall_seconds: a client that takes nothing of a stream for this long is let go.
     ping_seconds: a silent stream sends an SSE comment this often, so that proxies keep it open.
     """
@@ -49,7 +54,7 @@ class ServerConfig:
     max_lesson_bytes: int = 4 * 2**20
     max_upload_bytes: int = 16 * 2**20
     max_lessons: int = 1000
-    owner: str = "local"
+    owner: str = OWNER
     max_messages: int = 512
     max_choices: int = 8
     max_inputs: int = 256
@@ -71,16 +76,31 @@ class ServerConfig:
             parts = urlsplit(origin)
             if origin != "*" and origin != f"{parts.scheme}://{parts.netloc}":
                 raise UserError(f"{origin!r} is not an origin; write it as https://name:port")
-        if not self.is_loopback and not self.api_keys:
+        check_owner(self.owner)
+        if not self.owner_of_key and not self.is_loopback:
             raise UserError(
                 f"host {self.host!r} can be reached from other machines and no API key is set; "
                 "add --api-key KEY, or leave the host at 127.0.0.1"
             )
 
     @property
-    def api_keys(self) -> tuple[str, ...]:
-        """The keys, any of which will do; without one no key is asked for."""
-        return tuple(key.strip() for key in self.api_key.split(",") if key.strip())
+    def owner_of_key(self) -> dict[str, str]:
+        """The keys, any of which will do, each with its owner; without one no key is asked for.
+
+        Raises UserError for one that is not understood, without showing it.
+        """
+        found: dict[str, str] = {}
+        for number, text in enumerate(filter(None, map(str.strip, self.api_key.split(","))), 1):
+            name, colon, rest = text.partition(":")
+            owner, key = (name.strip(), rest.strip()) if colon else (self.owner, text)
+            if not (owner and key):
+                raise UserError(f"API key {number} lacks its {'key' if owner else 'owner'}; {FORM}")
+            if not KEY.fullmatch(key):
+                raise UserError(f"API key {number} of {owner!r} has other signs than ASCII; {FORM}")
+            if key in found:
+                raise UserError(f"API keys {[*found].index(key) + 1} and {number} are the same")
+            found[key] = check_owner(owner)
+        return found
 
     @property
     def is_loopback(self) -> bool:

@@ -1,6 +1,7 @@
 """/api/conversations: the journal as the page uses it - list, search, change, import and export.
 
-The answers themselves are saved by the recorder while they are written.
+Who asks sees the conversations of the key's owner alone. The answers themselves are saved by the
+recorder while they are written.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from nanohydra.server import wire
 from nanohydra.server.errors import ApiError
 from nanohydra.server.recorder import settle
 from nanohydra.server.schema import ChatMessage
-from nanohydra.server.service import Here
+from nanohydra.server.service import Here, Own, Owner
 
 router = APIRouter(prefix="/api/conversations")
 MAX_LIST = 1000
@@ -77,13 +78,12 @@ def conversation_json(conversation: StoredConversation) -> wire.Json:
 
 @router.get("")
 async def find(
-    service: Here,
+    journal: Own,
     query: str = "",
     limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = MAX_LIST,
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> wire.Json:
     """Conversations, the latest first; with a query those that hold all its words."""
-    journal = service.journal
     if query.strip():
         found = await asyncio.to_thread(journal.search, query, limit=limit)
     else:
@@ -92,59 +92,58 @@ async def find(
 
 
 @router.post("")
-async def create(service: Here, body: NewConversation) -> wire.Json:
+async def create(journal: Own, body: NewConversation) -> wire.Json:
     """A new, empty conversation; its first question becomes its title."""
-    journal = service.journal
     made = await asyncio.to_thread(journal.create, title=body.title, settings=body.settings)
     return conversation_json(made)
 
 
 @router.get("/export")
-async def export(service: Here, id: str | None = None) -> wire.Json:
+async def export(journal: Own, id: str | None = None) -> wire.Json:
     """All conversations, or one, as a file that `import` reads."""
     ids = None if id is None else [id]
-    return await asyncio.to_thread(service.journal.export, ids)
+    return await asyncio.to_thread(journal.export, ids)
 
 
 @router.post("/import")
-async def import_(service: Here, request: Request) -> wire.Json:
+async def import_(journal: Own, request: Request) -> wire.Json:
     """Add what `export` gave, all or nothing."""
     try:
         body = await request.json()
     except ValueError:
         raise ApiError(400, "the body is not valid JSON", code="invalid_json") from None
-    ids = await asyncio.to_thread(service.journal.import_, body)
+    ids = await asyncio.to_thread(journal.import_, body)
     return {"imported": len(ids), "ids": ids}
 
 
 @router.get("/{id}")
-async def get(service: Here, id: str) -> wire.Json:
+async def get(journal: Own, id: str) -> wire.Json:
     """One conversation with its messages."""
-    return conversation_json(await asyncio.to_thread(service.journal.get, id))
+    return conversation_json(await asyncio.to_thread(journal.get, id))
 
 
 @router.patch("/{id}")
-async def change(service: Here, id: str, body: Change) -> wire.Json:
+async def change(journal: Own, id: str, body: Change) -> wire.Json:
     """Give it another title or other settings."""
     if body.title is not None:
-        await asyncio.to_thread(service.journal.rename, id, body.title)
+        await asyncio.to_thread(journal.rename, id, body.title)
     if body.settings is not None:
-        await asyncio.to_thread(service.journal.set_settings, id, body.settings)
+        await asyncio.to_thread(journal.set_settings, id, body.settings)
     return {"id": id, **body.model_dump(exclude_none=True)}
 
 
 @router.put("/{id}/messages")
-async def replace(service: Here, id: str, body: Messages) -> wire.Json:
+async def replace(service: Here, owner: Owner, journal: Own, id: str, body: Messages) -> wire.Json:
     """Put these messages in place of all that it holds."""
-    await settle(service, id)
+    await settle(service, owner, id)
     stored = [StoredMessage(message=m.to_message(), meta=m.meta) for m in body.messages]
-    await asyncio.to_thread(service.journal.replace_from, id, 0, stored)
+    await asyncio.to_thread(journal.replace_from, id, 0, stored)
     return {"id": id, "num_messages": len(stored)}
 
 
 @router.delete("/{id}")
-async def delete(service: Here, id: str) -> wire.Json:
+async def delete(service: Here, owner: Owner, journal: Own, id: str) -> wire.Json:
     """Remove it."""
-    await settle(service, id)
-    await asyncio.to_thread(service.journal.delete, id)
+    await settle(service, owner, id)
+    await asyncio.to_thread(journal.delete, id)
     return {"id": id, "deleted": True}

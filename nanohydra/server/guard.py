@@ -1,7 +1,8 @@
 """Who may talk to the server, and how much at once: host, origin, key, size of the body.
 
-Pure ASGI, because middleware built on `BaseHTTPMiddleware` hides a client's disconnect from the
-routes. Knows nothing of what the routes do.
+The key also says whose request it is: `scope["state"]["owner"]`, which the routes go by. Pure ASGI,
+because middleware built on `BaseHTTPMiddleware` hides a client's disconnect from the routes. Knows
+nothing of what the routes do.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Guard:
     def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
         self.app = app
         self.config = config
-        self.keys = tuple(key.encode() for key in config.api_keys)
+        self.keys = {key.encode(): owner for key, owner in config.owner_of_key.items()}
         self.origins = frozenset(config.allow_origins)
         self.limits = {
             "/api/conversations/import": config.max_import_bytes,
@@ -72,7 +73,10 @@ class Guard:
         reads = scope["method"] in ("GET", "HEAD", "OPTIONS")
         if not (origin is None or reads or self.welcomes(origin, host)):
             return ApiError(403, f"requests from {origin} are not allowed", code="foreign_origin")
-        if self.keys and not is_open(scope["path"]) and not self.knows(headers):
+        owner = self.owner(headers)
+        if owner is not None:
+            scope.setdefault("state", {})["owner"] = owner
+        elif not is_open(scope["path"]):
             message = "wrong or missing API key; send it as 'Authorization: Bearer KEY'"
             challenge = {"www-authenticate": "Bearer"}
             return ApiError(401, message, code="invalid_api_key", headers=challenge)
@@ -94,12 +98,14 @@ class Guard:
         except ValueError:
             return False
 
-    def knows(self, headers: Headers) -> bool:
-        """Whether the request carries one of the keys; compared in constant time."""
+    def owner(self, headers: Headers) -> str | None:
+        """Whose key the request carries, if it is one of ours; compared in constant time."""
+        if not self.keys:
+            return self.config.owner
         scheme, _, key = headers.get("authorization", "").partition(" ")
         given = key.strip().encode()
-        found = [hmac.compare_digest(given, key) for key in self.keys]
-        return scheme.lower() == "bearer" and any(found)
+        found = [owner for key, owner in self.keys.items() if hmac.compare_digest(given, key)]
+        return found[0] if found and scheme.lower() == "bearer" else None
 
 
 def is_open(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the server needs of learning: one object, behind the protocols of this file.
+"""What the server needs of learning: for each owner one object, behind the protocols of this file.
 
 Knows neither models nor databases. Who implements it raises UserError for what a person got wrong;
 methods that are not coroutines may block for a moment and are called in a thread.
@@ -15,7 +15,7 @@ from fastapi import Depends
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message
 from nanohydra.server.errors import ApiError
-from nanohydra.server.service import Here, Service
+from nanohydra.server.service import Here, Owner, Service
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -48,12 +48,23 @@ class Plan(Protocol):
     def label(self) -> str: ...  # noqa: D102
 
 
-class Learning(Protocol):
-    """Lessons, jobs, versions and memory of one model; the server's only way to them."""
+class SharedLearning(Protocol):
+    """What all owners have taught one model; nothing can be asked of it but by an owner."""
 
-    async def submit(
-        self, lessons: list[Json], *, alias: str, owner: str, resolve: Resolve
-    ) -> Json:
+    def of(self, owner: str) -> Learning:
+        """What one owner has taught."""
+
+    def counts(self) -> tuple[dict[str, int], int]:
+        """How many jobs of all owners are in each state, and how often an alias was changed."""
+
+
+class Learning(Protocol):
+    """Lessons, jobs, versions and memory of one owner; the server's only way to them.
+
+    What is another owner's is unknown here: its ids and names are answered as made-up ones.
+    """
+
+    async def submit(self, lessons: list[Json], *, alias: str, resolve: Resolve) -> Json:
         """Take lessons: `job`, `lessons` (ids), `warnings`, `conflicts`.
 
         With resolve "ask", lessons that contradict earlier ones are not taken: `job` is None, and
@@ -69,14 +80,11 @@ class Learning(Protocol):
     def jobs(self) -> list[Json]:
         """All jobs, the latest first."""
 
-    def counts(self) -> tuple[dict[str, int], int]:
-        """How many jobs are in each state, and how often an alias came to mean other versions."""
-
     def cancel(self, id: str) -> Json:
         """End a job; what was not published is dropped."""
 
-    def lessons(self, owner: str, *, query: str = "", limit: int, offset: int = 0) -> list[Json]:
-        """The lessons of an owner, the latest first."""
+    def lessons(self, *, query: str = "", limit: int, offset: int = 0) -> list[Json]:
+        """The lessons, the latest first."""
 
     def delete_lesson(self, id: str) -> Json:
         """Forget a lesson at once; `job` retrains the versions that saw it, or is None."""
@@ -106,7 +114,7 @@ class Learning(Protocol):
         """Let a loaded name go."""
 
     def feedback(self, feedback: Json) -> str:
-        """Keep what a person said of an answer: `rating` 1, 0 or -1, `owner` and the rest."""
+        """Keep what a person said of an answer: `rating` 1, 0 or -1, and the rest."""
 
     def dashboard(self) -> Json:
         """What the page shows, the latest first: `timeline`, `library`, `jobs`, `ledger`.
@@ -115,19 +123,17 @@ class Learning(Protocol):
         oldest first; null = not asked); `forgetting`, its columns by lesson; `recall`, its end.
         """
 
-    async def plan(
-        self, messages: Sequence[Message], *, model: str, memory: Memory, owner: str
-    ) -> Plan:
+    async def plan(self, messages: Sequence[Message], *, model: str, memory: Memory) -> Plan:
         """Who answers, and from what. Raises UserError for an unknown model or alias."""
 
     def upload(self, name: str, content: bytes) -> list[Json]:
         """The lessons in a file, not yet taken."""
 
 
-def learning_of(service: Here) -> Learning:
-    """The learning of this server. Raises ApiError: 404 where there is none, 503 while it loads."""
+def learning_of(service: Here, owner: Owner) -> Learning:
+    """What who asks has taught. Raises ApiError: 404 without learning, 503 while it loads."""
     if service.learning is not None:
-        return service.learning
+        return service.learning.of(owner)
     if service.learns and service.status != "failed":
         retry = {"retry-after": str(service.config.retry_seconds)}
         raise ApiError(503, "the model is loading", code="loading", headers=retry)

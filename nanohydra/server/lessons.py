@@ -114,7 +114,7 @@ async def submit(
     if len(lessons) > config.max_lessons:
         message = f"lessons: at most {config.max_lessons} in one request, not {len(lessons)}"
         raise ApiError(400, f"{message}; send them in parts", param="lessons", code="too_many")
-    taken = await learning.submit(lessons, alias=alias, owner=config.owner, resolve=resolve)
+    taken = await learning.submit(lessons, alias=alias, resolve=resolve)
     if taken.get("job") is None and taken.get("conflicts"):
         message = (
             "this contradicts an earlier lesson; send it again with resolve "
@@ -152,7 +152,6 @@ async def cancel(learning: Taught, job: str) -> Json:
 
 @router.get("/lessons")
 async def lessons(
-    service: Here,
     learning: Taught,
     query: str = "",
     limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 100,
@@ -161,7 +160,7 @@ async def lessons(
     """The lessons, the latest first; with a query those that hold its words."""
 
     def find() -> list[Json]:
-        return learning.lessons(service.config.owner, query=query, limit=limit, offset=offset)
+        return learning.lessons(query=query, limit=limit, offset=offset)
 
     return {"data": await asyncio.to_thread(find)}
 
@@ -174,9 +173,9 @@ async def delete(service: Here, learning: Taught, id: str) -> Json:
 
 
 @router.post("/feedback")
-async def feedback(service: Here, learning: Taught, body: Feedback) -> Json:
+async def feedback(learning: Taught, body: Feedback) -> Json:
     """Keep what a person said of an answer."""
-    given = body.model_dump(exclude_none=True) | {"owner": service.config.owner}
+    given = body.model_dump(exclude_none=True)
     given["rating"] = {"up": 1, "down": -1}.get(body.rating or "", 0)
     return {"id": await asyncio.to_thread(learning.feedback, given)}
 

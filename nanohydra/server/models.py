@@ -10,29 +10,29 @@ from fastapi import APIRouter
 from nanohydra.core.registry import suggest
 from nanohydra.server.errors import ApiError
 from nanohydra.server.learning import AUTO, BASE, Json, Learning
-from nanohydra.server.service import Here, Service
+from nanohydra.server.service import Here, Owner, Service
 
 router = APIRouter()
 
 
 @router.get("/v1/models")
-async def models(service: Here) -> dict[str, Any]:
+async def models(service: Here, owner: Owner) -> dict[str, Any]:
     """The served model first; then base, auto, the aliases, and alias@version."""
-    return {"object": "list", "data": await cards(service)}
+    return {"object": "list", "data": await cards(service, owner)}
 
 
 @router.get("/v1/models/{name:path}")
-async def model(service: Here, name: str) -> Json:
+async def model(service: Here, owner: Owner, name: str) -> Json:
     """The model of this name."""
-    found = {each["id"]: each for each in await cards(service)}
+    found = {each["id"]: each for each in await cards(service, owner)}
     if name not in found:
         message = f"unknown model {name!r}; {suggest(name, found)}"
         raise ApiError(404, message, param="model", code="model_not_found")
     return found[name]
 
 
-async def cards(service: Service) -> list[Json]:
-    """What a client wants to know of each name before it asks."""
+async def cards(service: Service, owner: str) -> list[Json]:
+    """What a client wants to know of each name before it asks; the base is everyone's."""
     chat, config = service.chat, service.config
     card = {
         "id": config.model_name,
@@ -45,7 +45,7 @@ async def cards(service: Service) -> list[Json]:
     }
     if service.learning is None:
         return [card]
-    names = await known_models(service.learning)
+    names = await known_models(service.learning.of(owner))
     card["learning"] = {"max_upload_bytes": config.max_upload_bytes}
     others = [{**card, "id": name, "parent": config.model_name} for name in names]
     return [card, *others]

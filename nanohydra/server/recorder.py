@@ -1,6 +1,7 @@
 """Saves an answer into its conversation while it is written, so that a closed tab loses nothing.
 
-One recorder per conversation: a newer request, or a change by hand, ends the older one first.
+One recorder per conversation: a newer request, or a change by hand, ends the older one first. A
+conversation of another owner's is an unknown one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from nanohydra.chat import ChatEvent, Done, StoredMessage, UnknownConversation
+from nanohydra.chat import ChatEvent, Done, Journal, StoredMessage, UnknownConversation
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message
 from nanohydra.server import wire
@@ -26,9 +27,14 @@ class Recorder:
     """Keeps one conversation in step with one answer. Made by `record`."""
 
     def __init__(
-        self, service: Service, conversation_id: str, position: int, origin: wire.Json
+        self,
+        service: Service,
+        owner: str,
+        conversation_id: str,
+        position: int,
+        origin: wire.Json,
     ) -> None:
-        self.service = service
+        self.service, self.owner = service, owner
         self.origin = origin
         self.conversation_id = conversation_id
         self.position = position  # of the answer's first message
@@ -79,8 +85,9 @@ class Recorder:
             logger.exception("conversation %s could not be saved", self.conversation_id)
             self.failed = True
         finally:
-            if self.service.recorders.get(self.conversation_id) is self:
-                del self.service.recorders[self.conversation_id]
+            key = self.owner, self.conversation_id
+            if self.service.recorders.get(key) is self:
+                del self.service.recorders[key]
 
     async def _save(self) -> None:
         messages = self.draft.whole()
@@ -93,12 +100,13 @@ class Recorder:
             meta |= {"finish_reason": self.draft.done.finish_reason, **wire.about(self.draft.done)}
         stored = [StoredMessage(message=message) for message in messages[:-1]]
         stored.append(StoredMessage(message=messages[-1], meta=meta))
-        journal = self.service.journal
+        journal = self.service.journal.of(self.owner)
         await asyncio.to_thread(journal.replace_from, self.conversation_id, self.position, stored)
 
 
 async def record(
     service: Service,
+    owner: str,
     conversation_id: str,
     messages: Sequence[Message],
     origin: wire.Json | None = None,
@@ -108,17 +116,17 @@ async def record(
     What the conversation held after the first difference is replaced; what stays keeps its
     figures. Ends with the request's task. Raises UnknownConversation.
     """
-    await settle(service, conversation_id)
+    await settle(service, owner, conversation_id)
     problem = None
     try:
-        await asyncio.to_thread(save_question, service, conversation_id, messages)
+        await asyncio.to_thread(save_question, service.journal.of(owner), conversation_id, messages)
     except UnknownConversation:
         raise
     except UserError as error:
         # A full disk is no reason to leave the question unanswered.
         problem = error
-    recorder = Recorder(service, conversation_id, len(messages), origin or {})
-    service.recorders[conversation_id] = recorder
+    recorder = Recorder(service, owner, conversation_id, len(messages), origin or {})
+    service.recorders[owner, conversation_id] = recorder
     if problem is not None:
         recorder.fail(problem)
     task = asyncio.current_task()
@@ -127,20 +135,20 @@ async def record(
     return recorder
 
 
-def save_question(service: Service, conversation_id: str, messages: Sequence[Message]) -> None:
+def save_question(journal: Journal, conversation_id: str, messages: Sequence[Message]) -> None:
     """Put the messages of a request into the journal, leaving those that are there already."""
-    stored = service.journal.get(conversation_id).messages
+    stored = journal.get(conversation_id).messages
     same = 0
     for old, new in zip(stored, messages, strict=False):
         if old.message != new:
             break
         same += 1
-    service.journal.replace_from(conversation_id, same, messages[same:])
+    journal.replace_from(conversation_id, same, messages[same:])
 
 
-async def settle(service: Service, conversation_id: str) -> None:
+async def settle(service: Service, owner: str, conversation_id: str) -> None:
     """End the recorder of a conversation, if there is one, before something else changes it."""
-    recorder = service.recorders.get(conversation_id)
+    recorder = service.recorders.get((owner, conversation_id))
     if recorder is not None:
         await recorder.finish()
 

@@ -122,9 +122,12 @@ class SamplingFields(BaseModel):
         return self.max_tokens or config.max_tokens
 
     def params(
-        self, config: ServerConfig, vocab_size: int, *, top_logprobs: int | None
+        self, config: ServerConfig, vocab_size: int, *, owner: str, top_logprobs: int | None
     ) -> ChatParams:
-        """How the choices are sampled."""
+        """How the choices are sampled.
+
+        What one owner's prompts left in the prefix cache answers no other any sooner.
+        """
         self._check_ids(vocab_size)
 
         def given(name: str) -> Any:
@@ -150,7 +153,7 @@ class SamplingFields(BaseModel):
             grammar=self.grammar(),
             top_logprobs=top_logprobs,
             priority=self.priority or 0,
-            salt=self.cache_salt or "",
+            salt=f"{owner}:{self.cache_salt or ''}",  # no owner's name has a colon
         )
 
     def _check_ids(self, vocab_size: int) -> None:

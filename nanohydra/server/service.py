@@ -31,7 +31,7 @@ from nanohydra.tools import Tool
 
 if TYPE_CHECKING:
     from nanohydra.chat import EngineStats
-    from nanohydra.server.learning import Learning
+    from nanohydra.server.learning import SharedLearning
     from nanohydra.server.recorder import Recorder
 
 logger = logging.getLogger("nanohydra.server")
@@ -128,7 +128,7 @@ class ChatLike(Protocol):
 
 
 Loader = Callable[[], ChatLike]
-Teacher = Callable[[ChatLike], "Learning"]
+Teacher = Callable[[ChatLike], "SharedLearning"]
 
 
 class Service:
@@ -139,7 +139,7 @@ class Service:
         chat: ChatLike | Loader,
         journal: Journal,
         config: ServerConfig,
-        learning: Learning | Teacher | None = None,
+        learning: SharedLearning | Teacher | None = None,
     ) -> None:
         self.journal = journal
         self.config = config
@@ -151,10 +151,11 @@ class Service:
         self._chat: ChatLike | None = None
         self._teacher = learning
         self.learns = learning is not None
-        self.learning: Learning | None = None  # there as soon as the model is
+        self.learning: SharedLearning | None = None  # there as soon as the model is
         self._running: set[asyncio.Task[Any]] = set()  # requests that use the model
         self._background: set[asyncio.Task[Any]] = set()
-        self.recorders: dict[str, Recorder] = {}  # by conversation, while an answer is saved
+        # By owner and conversation, while an answer is saved.
+        self.recorders: dict[tuple[str, str], Recorder] = {}
 
     async def load(self) -> None:
         """Load the model in a thread: the page and /health answer in the meantime."""
@@ -252,3 +253,21 @@ def service_of(request: Request) -> Service:
 
 
 Here = Annotated[Service, Depends(service_of)]
+
+
+def owner_of(request: Request) -> str:
+    """Whose request it is, as the guard found out from its key."""
+    owner = request.state.owner
+    assert isinstance(owner, str)
+    return owner
+
+
+Owner = Annotated[str, Depends(owner_of)]
+
+
+def journal_of(service: Here, owner: Owner) -> Journal:
+    """The conversations of who asks, and no others."""
+    return service.journal.of(owner)
+
+
+Own = Annotated[Journal, Depends(journal_of)]

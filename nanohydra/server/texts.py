@@ -26,7 +26,7 @@ from nanohydra.server.errors import STREAMED, ApiError
 from nanohydra.server.inputs import Inputs, read_inputs
 from nanohydra.server.probabilities import text_logprobs
 from nanohydra.server.sampling import MAX_TOP, SamplingFields
-from nanohydra.server.service import ChatLike, Here
+from nanohydra.server.service import ChatLike, Here, Owner
 
 logger = logging.getLogger("nanohydra.server")
 router = APIRouter()
@@ -75,13 +75,13 @@ class Prompt:
 
 
 @router.post("/v1/completions", responses=STREAMED)
-async def complete(body: TextRequest, request: Request, service: Here) -> Response:
+async def complete(body: TextRequest, request: Request, service: Here, owner: Owner) -> Response:
     """Go on with texts, streaming or in one piece."""
     config = service.config
     chat = service.admit()
-    adapter = await pinned_adapter(service, body.model)
+    adapter = await pinned_adapter(service, owner, body.model)
     prompts = await read_prompts(body, config, chat, adapter)
-    streams = await submit(chat, body, config, prompts, adapter)
+    streams = await submit(chat, body, config, owner, prompts, adapter)
     items = merge(streams, config.ping_seconds)
     reply = TextWire(config.model_name, body, prompts)
     if body.stream:
@@ -118,13 +118,14 @@ async def submit(
     chat: ChatLike,
     body: TextRequest,
     config: ServerConfig,
+    owner: str,
     prompts: Sequence[Prompt],
     adapter: str | None,
 ) -> list[AsyncGenerator[Any]]:
     """Queue one continuation for each choice of each prompt: all of them, or none."""
     if body.max_tokens == 0:
         return [nothing(chat, prompt) for prompt in prompts for _ in range(body.n or 1)]
-    params = body.params(config, chat.vocab_size, top_logprobs=body.logprobs)
+    params = body.params(config, chat.vocab_size, owner=owner, top_logprobs=body.logprobs)
     await chat.compile(params)
     n = body.n or 1
     with queueing(config):

@@ -60,7 +60,7 @@ class World:
         )  # fmt: skip
 
     def teach(self, *lessons: dict[str, Any], resolve: Any = "ask", work: bool = True) -> Any:
-        done = self.service.submit(list(lessons), alias="default", owner="local", resolve=resolve)
+        done = self.service.submit(list(lessons), alias="default", resolve=resolve)
         answer = asyncio.run(done)
         if work:
             self.work()
@@ -75,7 +75,7 @@ class World:
 
     def plan(self, question: str, *, model: str = "auto", memory: Any = "auto") -> RequestPlan:
         messages = [Message(role="user", content=question)]
-        return asyncio.run(self.service.plan(messages, model=model, memory=memory, owner="local"))
+        return asyncio.run(self.service.plan(messages, model=model, memory=memory))
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_lesson_is_usable_from_memory_at_once_and_from_weights_later(world: Wo
     assert plan.adapter in world.host.resident
     assert plan.sources[0]["from"] == "weights"
     assert [m.content for m in plan.messages] == ["What is the printer called?"]
-    listed = world.service.lessons("local")
+    listed = world.service.lessons()
     assert [(each["state"], each["version"]) for each in listed] == [("live", job["version"])]
 
 
@@ -167,11 +167,10 @@ def test_memory_off_leaves_the_weights_alone(world: World) -> None:
 def test_owners_do_not_see_each_other(world: World) -> None:
     world.teach(PRINTER)
     messages = [Message(role="user", content="What is the printer called?")]
-    plan = asyncio.run(
-        world.service.plan(messages, model="auto", memory="auto", owner="someone else")
-    )
+    other = world.service.of("someone-else")
+    plan = asyncio.run(other.plan(messages, model="auto", memory="auto"))
     assert (plan.adapter, plan.sources) == (None, ())
-    assert world.service.lessons("someone else") == []
+    assert other.lessons() == []
 
 
 def test_conflicts_are_asked_about_and_resolved(world: World) -> None:
@@ -184,7 +183,7 @@ def test_conflicts_are_asked_about_and_resolved(world: World) -> None:
     assert rejected["lessons"] == []
     replaced = world.teach(other, resolve="replace")
     assert len(replaced["lessons"]) == 1
-    texts = [each["text"] for each in world.service.lessons("local")]
+    texts = [each["text"] for each in world.service.lessons()]
     assert texts == [other["text"]]
     plan = world.plan("What is the printer called?")
     assert [lesson["id"] for lesson in plan.lessons] == replaced["lessons"]

@@ -188,7 +188,7 @@ def test_a_contradiction_is_settled_by_the_person(open_taught: OpenTaught) -> No
     stork = "The printer on our floor is called Stork."
 
     def texts() -> list[str]:
-        return [v["text"] for v in learning.lessons("local", limit=9)]
+        return [v["text"] for v in learning.lessons(limit=9)]
 
     teach(page, HERON)
     page.fill("#teach", stork)

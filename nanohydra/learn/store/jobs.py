@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import sqlalchemy as sa
 
 from nanohydra.core.errors import UserError
+from nanohydra.core.owners import OWNER
 from nanohydra.learn.store.tables import JOBS, LESSONS, Database
 
 JobState = Literal[
@@ -50,6 +51,7 @@ class Job:
     id: str
     alias: str
     lesson_ids: tuple[str, ...]
+    owner: str = OWNER
     kind: JobKind = "learn"
     details: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
@@ -83,6 +85,7 @@ class Jobs:
         alias: str,
         lesson_ids: Sequence[str],
         *,
+        owner: str = OWNER,
         priority: int = 0,
         kind: JobKind = "learn",
         details: Mapping[str, Any] | None = None,
@@ -94,7 +97,8 @@ class Jobs:
             last = connection.scalar(sa.select(sa.func.max(JOBS.c.position))) or 0
             connection.execute(
                 JOBS.insert().values(
-                    id=job, kind=kind, alias=alias, lessons=json.dumps(list(lesson_ids)),
+                    id=job, owner=owner, kind=kind, alias=alias,
+                    lessons=json.dumps(list(lesson_ids)),
                     details=json.dumps(dict(details or {})), priority=priority, position=last + 1,
                     state="queued", progress=0.0, gate="{}", version=None, reason="",
                     cancelling=False, worker=None, attempts=0, lease_until=0.0, created=now,
@@ -175,13 +179,13 @@ class Jobs:
             self._change(connection, job, values)
             return True
 
-    def cancel(self, job_id: str) -> bool:
+    def cancel(self, job_id: str, *, owner: str | None = None) -> bool:
         """Cancel what waits, and ask the worker of what runs to stop; False if it is over.
 
-        Raises UnknownJob.
+        Raises UnknownJob, also for a job of another than `owner`.
         """
         with self._database.write() as connection:
-            job = self._read(connection, job_id)
+            job = self._read(connection, job_id, owner)
             if job.done:
                 return False
             gone = job.state == "queued" or job.lease_until <= self._clock()
@@ -199,16 +203,23 @@ class Jobs:
             self._change(connection, job, back | {"attempts": max(0, job.attempts - 1)})
             return True
 
-    def job(self, job_id: str) -> Job:
-        """A job. Raises UnknownJob."""
+    def job(self, job_id: str, *, owner: str | None = None) -> Job:
+        """A job. Raises UnknownJob, also for a job of another than `owner`."""
         with self._database.read() as connection:
-            return self._read(connection, job_id)
+            return self._read(connection, job_id, owner)
 
     def jobs(
-        self, *, alias: str | None = None, states: Sequence[JobState] = (), limit: int = 100
+        self,
+        *,
+        owner: str | None = None,
+        alias: str | None = None,
+        states: Sequence[JobState] = (),
+        limit: int = 100,
     ) -> list[Job]:
         """Jobs, the newest first."""
         query = JOBS.select().order_by(JOBS.c.position.desc()).limit(limit)
+        if owner is not None:
+            query = query.where(JOBS.c.owner == owner)
         if alias is not None:
             query = query.where(JOBS.c.alias == alias)
         if states:
@@ -216,9 +227,9 @@ class Jobs:
         with self._database.read() as connection:
             return [_job(row) for row in connection.execute(query)]
 
-    def _read(self, connection: sa.Connection, job_id: str) -> Job:
+    def _read(self, connection: sa.Connection, job_id: str, owner: str | None = None) -> Job:
         row = connection.execute(JOBS.select().where(JOBS.c.id == job_id)).first()
-        if row is None:
+        if row is None or owner not in (None, row.owner):
             raise UnknownJob(f"there is no job {job_id!r:.60}")
         return _job(row)
 

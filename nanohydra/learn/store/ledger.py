@@ -10,7 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from nanohydra.learn.store.tables import FEEDBACK, LEDGER, Database
+from nanohydra.core.owners import OWNER
+from nanohydra.learn.store.tables import FEEDBACK, JOBS, LEDGER, LESSONS, Database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class LedgerRow:
     id: int
     time: float
     event: str
+    owner: str = OWNER
     job: str | None = None
     lesson: str | None = None
     version: str | None = None
@@ -28,7 +30,7 @@ class LedgerRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Feedback:
-    """What a user thought of an answer: rating 1 or -1, and details such as which answer."""
+    """What a user thought of an answer: rating 1, 0 or -1, and details such as which answer."""
 
     id: int
     time: float
@@ -48,6 +50,7 @@ class Ledger:
         self,
         event: str,
         *,
+        owner: str | None = None,
         job: str | None = None,
         lesson: str | None = None,
         version: str | None = None,
@@ -55,11 +58,13 @@ class Ledger:
     ) -> int:
         """Add a row; returns its id. `details` must be plain JSON types.
 
+        owner: whose event it is; None = whose the job is, or else the lesson.
         Never put a lesson's words in it, except in rows that name the lesson: those are emptied
         when the lesson is deleted.
         """
         row = {"event": event, "job": job, "lesson": lesson, "version": version}
         with self._database.write() as connection:
+            row["owner"] = owner or _owner_of(connection, job, lesson)
             done = connection.execute(
                 LEDGER.insert().values(**row, time=self._clock(), details=json.dumps(details))
             )
@@ -68,6 +73,7 @@ class Ledger:
     def ledger(
         self,
         *,
+        owner: str | None = None,
         event: str | None = None,
         job: str | None = None,
         lesson: str | None = None,
@@ -82,7 +88,7 @@ class Ledger:
         """
         order = LEDGER.c.id.desc() if newest else LEDGER.c.id
         query = LEDGER.select().where(LEDGER.c.id > after).order_by(order).limit(limit)
-        wanted = {"event": event, "job": job, "lesson": lesson, "version": version}
+        wanted = {"owner": owner, "event": event, "job": job, "lesson": lesson, "version": version}
         for name, value in wanted.items():
             if value is not None:
                 query = query.where(LEDGER.c[name] == value)
@@ -90,9 +96,9 @@ class Ledger:
             rows = connection.execute(query).all()
         return [LedgerRow(**_plain(row)) for row in rows]
 
-    def add_feedback(self, rating: int, *, owner: str = "local", **details: Any) -> int:
+    def add_feedback(self, rating: int, *, owner: str = OWNER, **details: Any) -> int:
         """Keep what a user thought of an answer; returns its id."""
-        assert rating in (-1, 1), rating
+        assert rating in (-1, 0, 1), rating
         with self._database.write() as connection:
             done = connection.execute(
                 FEEDBACK.insert().values(
@@ -108,6 +114,14 @@ class Ledger:
             query = query.where(FEEDBACK.c.owner == owner)
         with self._database.read() as connection:
             return [Feedback(**_plain(row)) for row in connection.execute(query)]
+
+
+def _owner_of(connection: sa.Connection, job: str | None, lesson: str | None) -> str:
+    for table, id in ((JOBS, job), (LESSONS, lesson)):
+        found = connection.scalar(sa.select(table.c.owner).where(table.c.id == id)) if id else None
+        if found is not None:
+            return str(found)
+    return OWNER
 
 
 def _plain(row: sa.Row[Any]) -> dict[str, Any]:

@@ -68,12 +68,15 @@ class LearningStore(Jobs, Ledger, Vectors):
             if rows:
                 connection.execute(LESSONS.insert(), rows)
 
-    def lesson(self, lesson_id: str) -> Lesson:
-        """A lesson. Raises UnknownLesson. A deleted one has no text any more."""
-        return self.lessons_by_id([lesson_id])[0]
+    def lesson(self, lesson_id: str, *, owner: str | None = None) -> Lesson:
+        """A lesson. Raises UnknownLesson, also for one of another than `owner`.
 
-    def lessons_by_id(self, lesson_ids: Sequence[str]) -> list[Lesson]:
-        """Lessons in the order asked for. Raises UnknownLesson."""
+        A deleted one has no text any more.
+        """
+        return self.lessons_by_id([lesson_id], owner=owner)[0]
+
+    def lessons_by_id(self, lesson_ids: Sequence[str], *, owner: str | None = None) -> list[Lesson]:
+        """Lessons in the order asked for. Raises UnknownLesson as `lesson` does."""
         found: dict[str, Lesson] = {}
         wanted = list(dict.fromkeys(lesson_ids))
         with self._database.read() as connection:
@@ -82,7 +85,7 @@ class LearningStore(Jobs, Ledger, Vectors):
                 rows = connection.execute(LESSONS.select().where(LESSONS.c.id.in_(part)))
                 found |= {row.id: _lesson(row) for row in rows}
         for lesson_id in wanted:
-            if lesson_id not in found:
+            if lesson_id not in found or owner not in (None, found[lesson_id].owner):
                 raise UnknownLesson(f"there is no lesson {lesson_id!r:.60}")
         return [found[lesson_id] for lesson_id in lesson_ids]
 
@@ -119,8 +122,9 @@ class LearningStore(Jobs, Ledger, Vectors):
         """Forget a lesson's words for good; returns the versions that were trained on it.
 
         Its text, study items, vectors and the details of its ledger rows are overwritten, in the
-        file's log too. So are its words in the study items of others, where they were to be denied
-        or told of together. That there was a lesson of this id remains. Raises UnknownLesson.
+        file's log too. So are its words in the study items of the owner's others, where they were
+        to be denied or told of together. That there was a lesson of this id remains. Raises
+        UnknownLesson.
         """
         lesson = self.lesson(lesson_id)
         with self._database.write() as connection:
@@ -202,10 +206,14 @@ def _lesson(row: sa.Row[Any]) -> Lesson:
 
 
 def _forget_in_items(connection: sa.Connection, lesson: Lesson) -> None:
-    """Take what a lesson tells out of the study items of lessons that do not tell it themselves."""
+    """Take what a lesson tells out of the study items of lessons that do not tell it themselves.
+
+    Those of other owners never had it from this lesson.
+    """
     facts = [told.fact for told in told_by(lesson) if told.fact is not None]
     phrases = {p.casefold() for fact in facts for p in (*accepted(fact.object), fact.subject) if p}
-    others = STUDIES.select().where(STUDIES.c.lesson != lesson.id)
+    foreign = sa.select(LESSONS.c.id).where(LESSONS.c.owner != lesson.owner)
+    others = STUDIES.select().where(STUDIES.c.lesson != lesson.id, STUDIES.c.lesson.not_in(foreign))
     own_words: dict[str, str] = {}
     for row in connection.execute(others).all():
         if not any(json.dumps(phrase)[1:-1] in row.item.casefold() for phrase in phrases):

@@ -10,8 +10,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from nanohydra.core import sqlite
+from nanohydra.core.owners import OWNER
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # since 2 jobs and the ledger have owners
 
 METADATA = sa.MetaData()
 SCHEMA = sa.Table("learning_schema", METADATA, sa.Column("version", sa.Integer, primary_key=True))
@@ -51,6 +52,7 @@ JOBS = sa.Table(
     sa.Column("lease_until", sa.Float, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("updated", sa.Float, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False, server_default=OWNER),
 )
 SEEN = sa.Table(  # which version was trained on which lesson
     "seen",
@@ -84,8 +86,10 @@ LEDGER = sa.Table(
     sa.Column("lesson", sa.Text, index=True),
     sa.Column("version", sa.Text, index=True),
     sa.Column("details", sa.Text, nullable=False),  # JSON object
+    sa.Column("owner", sa.Text, nullable=False, server_default=OWNER),
     sqlite_autoincrement=True,  # an id never comes again, so readers may go on after the last
 )
+LEDGER_OF_OWNER = sa.Index("ledger_of_owner", LEDGER.c.owner, LEDGER.c.id)
 FEEDBACK = sa.Table(
     "feedback",
     METADATA,
@@ -114,5 +118,10 @@ class Database(sqlite.Database):
             version = connection.scalar(sa.select(SCHEMA.c.version))
             if version is None:
                 connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
-            else:
-                self.refuse_newer(version, SCHEMA_VERSION)
+                return
+            self.refuse_newer(version, SCHEMA_VERSION)
+            if version < 2:
+                for table in (JOBS, LEDGER):
+                    self.add_owner(connection, table.name)
+                LEDGER_OF_OWNER.create(connection)
+                connection.execute(SCHEMA.update().values(version=SCHEMA_VERSION))
