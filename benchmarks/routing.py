@@ -37,7 +37,11 @@ def known_of(texts: dict[str, str], made: Study) -> list[Known]:
         Known(
             lesson=lesson, version=f"version of {lesson}", created=float(number), text=text,
             questions=tuple(
-                dict.fromkeys(i.question for i in made.select("train", lessons=[lesson]))
+                dict.fromkeys(
+                    i.question
+                    for i in made.select("train", lessons=[lesson])
+                    if i.kind != "statement"
+                )
             ),
         )
         for number, (lesson, text) in enumerate(texts.items())

@@ -186,9 +186,10 @@ class Planner:
         if (lesson_id, version) in self._known_of:
             return self._known_of[lesson_id, version]
         lesson = self._lessons[lesson_id]
-        asked = [
-            i for i in self.store.study_items([lesson_id]) if i.split == "train" and i.messages
-        ]
+        items = self.store.study_items([lesson_id])
+        every = [item for item in items if item.split == "train" and item.messages]
+        # "Tell me about Ana." is like any question about her, so it counts where nothing else does
+        asked = [item for item in every if item.kind != "statement"] or every
         return Known(
             lesson=lesson_id,
             version=version,

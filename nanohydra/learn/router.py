@@ -38,7 +38,8 @@ class RouterConfig:
     """What is near enough.
 
     A question belongs to a lesson if the probability of a logistic score of the similarity, of the
-    share of its naming words that the lesson has, and of the share of other words is at least
+    share of its naming words that the lesson has (of all but grammar's where it has no rare ones),
+    and of the share of other words is at least
     `threshold`. The weights were fitted on held-out wordings against questions about other names
     and about other things (benchmarks/routing.py). A second lesson needs a similarity of `second`.
     """
@@ -293,7 +294,8 @@ class Router:
         naming = [word for word in words if word not in self.common]
         other = [word for word in words if word in self.common and word not in PLAIN]
         similarity_L = index.similarity(self.encode([question])[0])
-        naming_L, wording_L = index.share(naming), index.share(other)
+        # "What color is the house?": where no word is rare, all that are not grammar's name it
+        naming_L, wording_L = index.share(naming or other), index.share(other)
         probability_L = self._probability(similarity_L, naming_L, wording_L)
         return Scores(
             names=frozenset(naming),

@@ -129,6 +129,16 @@ def test_all_lessons_at_once_are_scored_as_each_alone(router: Router) -> None:
         assert found.naming == pytest.approx(sum(w in own for w in naming) / len(naming))
 
 
+def test_without_a_rare_word_all_that_are_not_grammar_name_the_thing() -> None:
+    common = ["What color is the house, the hall or the garden?"]
+    router = Router(load_embedder("hashing").encode, common=common, config=LOOSE)
+    router.set([known("hall", "v1", "Our hall is painted gray.", "What color is our hall?")])
+    assert router.choose("What color is the hall?") is not None
+    assert router.choose("What color is the house?") is None
+    (found,) = router.rank("What color is the house?")
+    assert found.naming == 0.5
+
+
 def test_a_lesson_that_is_gone_is_no_longer_known(router: Router) -> None:
     router.set([MOGOS])
     assert router.choose("Who plays the cello?") is None
