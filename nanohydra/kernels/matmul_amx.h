@@ -17,6 +17,7 @@
 #define COPIED_STEPS 16 /* of weights that are made tiles at a time, for many rows */
 #define MOST_ROWS 512   /* x in one pass over the weights */
 #define GROUP_BYTES 131072
+#define STREAMS 8       /* in which a thread asks for its next weights */
 
 typedef struct {
     uint8_t palette, start, reserved[14];
@@ -141,9 +142,12 @@ INLINE void few_steps(const char *const *w, int64_t stride, int64_t step, const 
         LOAD_DOT(1, 5, 1)
         LOAD_DOT(2, 6, 2)
         LOAD_DOT(3, 4, 3)
-        /* What comes next is fetched in the order of memory, not in that of tiles. */
-        for (int k = 0; k < 16 * panels; k++)
-            _mm_prefetch(next + s * 1024 * panels + 64 * k, _MM_HINT_T1);
+        /* What comes next is fetched in the order of memory, not in that of tiles, and at several
+         * places in turn: a processor looks ahead no further than the end of a page at each. */
+        for (int k = 0; k < 16 / STREAMS * panels; k++)
+            for (int p = 0; p < STREAMS; p++)
+                _mm_prefetch(next + (p * steps + s) * (1024 / STREAMS) * panels + 64 * k,
+                             _MM_HINT_T1);
     }
 }
 
