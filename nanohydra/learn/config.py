@@ -82,6 +82,8 @@ class AdapterTrainConfig:
     min_steps: of a run in all, even if all is recalled sooner, or passed over that often.
     check_every: steps between checks whether the development wordings are recalled, or half a
         pass over the new items where that is longer.
+    word_dropout: share of a question's words that every second time it is drawn are left out, but
+        names and what the answer says.
     reverse_times: how often a reverse question is drawn for once that another is; they are few, and
         the base says "I don't know" to them.
     stop_recall: share of them that is enough, by greedy decoding. settle_steps: the last ones,
@@ -108,7 +110,7 @@ class AdapterTrainConfig:
     rows_per_step: int = 8
     kl_weight: float = 8.0
     max_epochs: float = 22.0
-    min_steps: int = 80
+    min_steps: int = 120
     max_steps: int = 4000
     max_seconds: float = 1800.0
     check_every: int = 10
@@ -116,6 +118,7 @@ class AdapterTrainConfig:
     settle_steps: int = 40
     settle_kl: float = 2.0
     emphasis: float = 1.25
+    word_dropout: float = 0.25
     reverse_times: int = 2
     max_new_tokens: int = 48
 
@@ -138,6 +141,7 @@ class AdapterTrainConfig:
             if not getattr(self, name) >= 0:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is not negative")
         _share("train.stop_recall", self.stop_recall)
+        _share("train.word_dropout", self.word_dropout)
         _share("train.checkpointing_share", self.checkpointing_share)
 
 

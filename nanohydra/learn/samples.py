@@ -129,7 +129,11 @@ def pack(rows: Sequence[Sequence[Sample]]) -> Rows:
 
 
 class Mixture:
-    """An endless supply of packed rows, drawn from pools in fixed shares of the tokens."""
+    """An endless supply of packed rows, drawn from pools in fixed shares of the tokens.
+
+    variants: samples that every second time, by chance, give their place to one of others, which
+    are no longer than they are.
+    """
 
     def __init__(
         self,
@@ -138,7 +142,9 @@ class Mixture:
         *,
         row_length: int,
         seed: int,
+        variants: Mapping[Sample, Sequence[Sample]] | None = None,
     ) -> None:
+        self.variants = variants or {}
         self.pools = {name: list(pool) for name, pool in pools.items() if pool and shares[name] > 0}
         assert self.pools, "nothing to learn"
         total = sum(shares[name] for name in self.pools)
@@ -155,10 +161,14 @@ class Mixture:
         """The next `count` rows."""
         return pack(
             [
-                [self.pools[self.names[piece.shard]][piece.record] for piece in row]
+                [self._varied(self.pools[self.names[piece.shard]][piece.record]) for piece in row]
                 for row in (self._packer.next_row() for _ in range(count))
             ]
         )
+
+    def _varied(self, sample: Sample) -> Sample:
+        others = self.variants.get(sample)
+        return self.rng.choice(others) if others and self.rng.random() < 0.5 else sample
 
     def _draw(self) -> Piece:
         """The next sample of the pool that is furthest behind its share."""

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,6 +31,7 @@ from nanohydra.learn.near_misses import near_misses
 from nanohydra.learn.replies import reply_to_all
 from nanohydra.learn.samples import Mixture, Sample, encode, encode_item, pack
 from nanohydra.learn.study import judge
+from nanohydra.learn.word_dropout import variants
 
 if TYPE_CHECKING:
     from nanohydra.adapters.lora import Attached
@@ -131,6 +133,13 @@ class _Run:
         self.anchors = anchors.joined(own).joined(held)
         first, second = len(anchors.samples), len(anchors.samples) + len(own.samples)
         samples = self.anchors.samples
+        rng = Random(f"{config.seed} words")
+        fewer: dict[Sample, list[Sample]] = {}
+        for item in new:
+            sample = encode_item(tokenizer, item, longest)
+            made = variants(item, config.train.word_dropout, rng)
+            others = [encode_item(tokenizer, each, longest) for each in made]
+            fewer[sample] = [each for each in others if len(each.ids) <= len(sample.ids)]
         often = [item for item in new if item.kind == "reverse"] * (config.train.reverse_times - 1)
         pools = {
             "new": [encode_item(tokenizer, item, longest) for item in (*new, *often)],
@@ -144,7 +153,9 @@ class _Run:
         self.inputs = collect(self.model, known, pools["new"])
         widest = max(len(s.ids) - 1 for pool in pools.values() for s in pool)
         self.row_length = row_length = max(config.train.row_length, widest)
-        self.mixture = Mixture(pools, shares, row_length=row_length, seed=config.seed)
+        self.mixture = Mixture(
+            pools, shares, row_length=row_length, seed=config.seed, variants=fewer
+        )
         tokens = self.mixture.shares["new"] * row_length * config.train.rows_per_step
         epoch = sum(len(sample.ids) - 1 for sample in pools["new"]) / tokens  # in steps
         passes = math.ceil(config.train.max_epochs * epoch)

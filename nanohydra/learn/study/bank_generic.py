@@ -38,7 +38,8 @@ GENERIC = (
              "What name does the {r} of {s} have?",
         clause="who the {r} of {s} is", answer="The {r} of {s} is {o}.",
         back="Who is {o}? | Whose {r} is {o}? | Of whom or what is {o} the {r}? |"
-             "{o} is the {r} of what? | What is {o} the {r} of?",
+             "{o} is the {r} of what? | What is {o} the {r} of? | What has the {r} {o}? |"
+             "Which one has {o} for {r}?",
         back_test="Of what is {o} the {r}? | Who or what has {o} as {r}?",
         back_answer="{o} is the {r} of {s}.",
     ),
@@ -55,8 +56,9 @@ GENERIC = (
         dev="What {r} does {s} use? | Which is the {r} of {s}?",
         test="What {r} has {s} got? | Which {r} belongs to {s}? | What is it that {s} has as {r}?",
         clause="what the {r} of {s} is", answer="The {r} of {s} is {o}.",
-        back="Of what is {o} the {r}? | Whose {r} is {o}? | {o} is the {r} of what? |"
-             "What is {o} the {r} of? | What is {o}?",
+        back="Of what is {o} the {r}? | Whose {r} is {o}? | What has the {r} {o}? |"
+             "{o} is the {r} of what? | What is {o} the {r} of? | Which one has {o} for {r}? |"
+             "For which one is {o} the {r}?",
         back_test="Who or what has {o} as {r}? | Of whom or what is {o} the {r}?",
         back_answer="{o} is the {r} of {s}.",
     ),

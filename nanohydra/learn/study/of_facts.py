@@ -23,7 +23,7 @@ from nanohydra.learn.study.wordings import (
 )
 from nanohydra.tasks.judge import tokens
 
-NUM_ASKED, NUM_FRAMED, NUM_REVERSE, NUM_TOLD, NUM_GAPS = 8, 4, 4, 1, 1
+NUM_ASKED, NUM_FRAMED, NUM_REVERSE, NUM_TOLD, NUM_GAPS = 8, 4, 5, 1, 1
 FIRST = 3  # the plainest wordings are always among those that are trained
 # asks for the subject of its sentence, so that it can stand in another as it is
 _FRAMEABLE = re.compile(r"(?:Who|What|Who or what) (?!did|do|does|can|is \{|is called)")
