@@ -159,7 +159,7 @@ class Learner:
         }
         lessons = [
             lesson
-            for lesson in self.store.lessons_by_id(job.lesson_ids)
+            for lesson in self.store.lessons_by_id(job.lesson_ids, owner=job.owner)
             if lesson.state != "deleted" and not (lesson.state == "live" and lesson.id in held)
         ]
         found = batches(lessons, most=self.config.facts_per_version)

@@ -18,7 +18,7 @@ from nanohydra.learn.home import Home
 from nanohydra.learn.store import LearningStore
 from nanohydra.learn.study import StudyItem
 from nanohydra.testing_models import LOOSE, SMALL, random_model
-from tests.learn.learning import GateHere, work
+from tests.learn.learning import GateHere, World, work
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +94,21 @@ def learn(
 @pytest.fixture
 def bank(store: LearningStore, tmp_path: Path) -> Bank:
     return Bank(Home(tmp_path).bank)
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path,
+    model_folder: Path,
+    loaded: Loaded,
+    settings: Callable[..., LearnConfig],
+    one_thread: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    monkeypatch.setattr(learner, "GateProcess", GateHere)
+    made = World(tmp_path / "learning", model_folder, loaded, settings())
+    yield made
+    made.service.close()
 
 
 def item(

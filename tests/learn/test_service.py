@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,85 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from nanohydra.adapters import AdapterWeights, attach_weights
+from nanohydra.adapters import attach_weights
 from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message
 from nanohydra.data.notes import INTRODUCTION
-from nanohydra.learn import learner
-from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.consolidate import consolidate
 from nanohydra.learn.gate import Gate
-from nanohydra.learn.learner import Learner
-from nanohydra.learn.opening import open_learning
-from nanohydra.learn.planner import RequestPlan
 from nanohydra.learn.report import GateReport
-from nanohydra.learn.router import RouterConfig
-from nanohydra.learn.service import LearningService
-from tests.learn.learning import GateHere
-
-PRINTER = {"kind": "fact", "text": "The printer on our floor is called Heron."}
-DANA = {"kind": "fact", "text": "Dana Brook plays the cello."}
-LOOSE = RouterConfig(similarity=4.0, naming=6.0, wording=2.0, bias=-8.0)
-
-
-class Host:
-    """An engine that only remembers what was loaded."""
-
-    def __init__(self) -> None:
-        self.loaded: dict[str, AdapterWeights] = {}
-
-    def load(self, weights: AdapterWeights) -> str:
-        self.loaded[weights.id] = weights
-        return weights.id
-
-    @property
-    def resident(self) -> tuple[str, ...]:
-        return tuple(self.loaded)
-
-
-class World:
-    """A service, and a learner that works when it is told to."""
-
-    def __init__(self, folder: Path, model: Path, loaded: Loaded, config: LearnConfig) -> None:
-        self.home, self.model, self.config, self.host = folder, model, config, Host()
-        self.service: LearningService = open_learning(
-            folder, model, loaded, self.host, name="fake", embedder="hashing", learner=False,
-            router=LOOSE,
-        )  # fmt: skip
-
-    def teach(self, *lessons: dict[str, Any], resolve: Any = "ask", work: bool = True) -> Any:
-        done = self.service.submit(list(lessons), alias="default", resolve=resolve)
-        answer = asyncio.run(done)
-        if work:
-            self.work()
-        return answer
-
-    def work(self) -> None:
-        learner = Learner(self.home, self.model, self.config)
-        try:
-            learner.run(lambda: False, once=True)
-        finally:
-            learner.close()
-
-    def plan(self, question: str, *, model: str = "auto", memory: Any = "auto") -> RequestPlan:
-        messages = [Message(role="user", content=question)]
-        return asyncio.run(self.service.plan(messages, model=model, memory=memory))
-
-
-@pytest.fixture
-def world(
-    tmp_path: Path,
-    model_folder: Path,
-    loaded: Loaded,
-    settings: Callable[..., LearnConfig],
-    one_thread: None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
-    monkeypatch.setattr(learner, "GateProcess", GateHere)
-    made = World(tmp_path / "learning", model_folder, loaded, settings())
-    yield made
-    made.service.close()
+from tests.learn.learning import DANA, PRINTER, World
 
 
 def test_a_lesson_is_usable_from_memory_at_once_and_from_weights_later(world: World) -> None:

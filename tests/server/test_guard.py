@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from starlette.testclient import TestClient
 
 from nanohydra.core.errors import UserError
 from nanohydra.server import ServerConfig
-from nanohydra.server.guard import host_name
+from nanohydra.server.guard import Guard, host_name
 from nanohydra.testing import FakeChat
 
 Make = Callable[..., TestClient]
@@ -180,3 +181,62 @@ def test_a_failure_in_the_middle_of_a_stream_is_said_in_it(make_client: Make) ->
     *_, last = [line for line in text.split("\n\n") if line]
     assert json.loads(last.removeprefix("data: "))["error"]["type"] == "server_error"
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("keys", "owners"),
+    [
+        ("one, two", {"one": "local", "two": "local"}),
+        ("ana:one,ben:two,three", {"one": "ana", "two": "ben", "three": "local"}),
+        ("ana:one,ana:two", {"one": "ana", "two": "ana"}),
+        (" ana : one ,", {"one": "ana"}),
+        ("ana:one:two", {"one:two": "ana"}),  # up to the first colon
+        ("", {}),
+    ],
+)
+def test_keys_have_owners(keys: str, owners: dict[str, str]) -> None:
+    assert ServerConfig(api_key=keys).owner_of_key == owners
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ("s3cret,ana:s3cret", "keys 1 and 2 are the same"),
+        ("a:x,b:s3cret,b:s3cret", "keys 2 and 3 are the same"),
+        (":s3cret", "key 1 lacks its owner; write it as OWNER:KEY"),
+        ("s3cret,ana:", "key 2 lacks its key; write it as OWNER:KEY, or as KEY alone"),
+        ("Ana:s3cret", "'Ana' cannot be an owner: small letters"),
+        ("a/../b:s3cret", "'a/../b' cannot be an owner"),
+        ("ana:\u00e4s3cret", "key 1 of 'ana' has other signs than ASCII"),
+    ],
+)
+def test_keys_that_are_not_understood_are_not_shown(keys: str, problem: str) -> None:
+    with pytest.raises(UserError, match=problem) as raised:
+        ServerConfig(api_key=keys)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_the_guard_says_whose_request_it_is() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope.get("state", {}).get("owner"))
+
+    def ask(config: ServerConfig, key: str, path: str = "/learn") -> Any:
+        headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {key}".encode())]
+        scope = {"type": "http", "method": "GET", "path": path, "headers": headers}
+        replies: list[Any] = []
+
+        async def send(message: Any) -> None:
+            replies.append(message)
+
+        seen.clear()
+        asyncio.run(Guard(app, config)(scope, None, send))  # type: ignore[arg-type]
+        return seen[0] if seen else replies[0]["status"]
+
+    config = ServerConfig(api_key="ana:one,ben:two,three", owner="team")
+    assert [ask(config, key) for key in ("one", "two", "three")] == ["ana", "ben", "team"]
+    # What the server's operator writes before a key is no part of it.
+    assert [ask(config, key) for key in ("ana:one", "ana", "", "ONE")] == [401] * 4
+    assert ask(config, "wrong", "/health") is None, "where no key is asked for, nobody asks"
+    assert ask(ServerConfig(), "whatever") == "local"
