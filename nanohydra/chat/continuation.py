@@ -77,5 +77,9 @@ class Continuation(AnswerReader):
             self._trail.push(event, text)
         return text
 
+    def _text_of_all(self, events: Sequence[Event]) -> str:
+        ids = [event.token_id for event in events if event.finish_reason != "stop"]
+        return self._decoder.push_all([id for id in ids if id is not None])
+
     def _flush(self) -> str:
         return self._decoder.flush()

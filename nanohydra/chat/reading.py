@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from nanohydra.chat.events import ChatParams, TextDelta, Token
 from nanohydra.chat.stops import StopStrings
@@ -31,6 +31,8 @@ class AnswerReader:
 
     def take(self, events: Iterable[Event]) -> TextDelta:
         """Take in events; returns the text that can be shown now, and its tokens."""
+        if self._trail is None and not self._stops.stops:
+            return self._take_plain(events)
         shown = ""
         for event in events:
             if event.token_id is not None:
@@ -53,6 +55,23 @@ class AnswerReader:
             self.tokens += tokens
         return TextDelta(text=shown, tokens=tokens)
 
+    def _take_plain(self, events: Iterable[Event]) -> TextDelta:
+        """The same where the engine alone ends the text: its tokens are decoded together."""
+        written, most = list[Event](), self.tokenizer.vocab_size
+        for event in events:
+            if event.token_id is not None:
+                self.num_tokens += 1
+                if event.token_id < most:
+                    written.append(event)
+            if event.finish_reason is not None:
+                self.finish_reason, self.error = event.finish_reason, event.error
+                break
+        shown = self._text_of_all(written)
+        if self.finish_reason is not None:
+            shown += self._flush()
+        self.text += shown
+        return TextDelta(text=shown)
+
     def _read_token(self, event: Event, id: int) -> str:
         # A model's vocabulary may be padded beyond its tokenizer's.
         text = None if id >= self.tokenizer.vocab_size else self._text_of(event, id)
@@ -62,6 +81,10 @@ class AnswerReader:
 
     def _text_of(self, event: Event, id: int) -> str | None:
         """What the token adds; None for one that is no part of the answer."""
+        raise NotImplementedError
+
+    def _text_of_all(self, events: Sequence[Event]) -> str:
+        """What several tokens add, where no trail is kept."""
         raise NotImplementedError
 
     def _flush(self) -> str:

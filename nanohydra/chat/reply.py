@@ -68,6 +68,10 @@ class RoundReader(AnswerReader):
                 self._trail.skip()
         return text
 
+    def _text_of_all(self, events: Sequence[Event]) -> str:
+        ids = [event.token_id for event in events if event.token_id is not None]
+        return self._turn.push_all(id for id in ids if id not in self._silent)
+
     def _flush(self) -> str:
         return self._turn.flush()
 

@@ -5,7 +5,7 @@ One thread observes; any may read, and at worst misses the newest number.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 
@@ -21,6 +21,16 @@ class Histogram:
         """Count a number."""
         self._counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """Count many numbers; sorted, they are counted bound by bound."""
+        ordered, before = sorted(values), 0
+        for place, bound in enumerate(self.bounds):
+            after = bisect_right(ordered, bound, before)
+            self._counts[place] += after - before
+            before = after
+        self._counts[-1] += len(ordered) - before
+        self.total += sum(ordered)
 
     def cumulative(self) -> list[int]:
         """How many numbers were at most each bound, and last how many there were."""

@@ -11,6 +11,7 @@ import os
 import platform
 import struct
 import sys
+import time
 
 LAST_PLACE = 19
 SLICE_NS = 100_000
@@ -45,6 +46,19 @@ def react_quickly() -> bool:
     # struct sched_attr: size, policy, flags, nice, priority, then the runtime: the slice, in ns
     attributes = struct.pack("IIQiIQQQII", 56, 0, 0, os.nice(0), 0, SLICE_NS, 0, 0, 0, 0)
     return not ctypes.CDLL(None).syscall(number, 0, attributes, 0)
+
+
+def give_way() -> None:
+    """Let a thread that was just woken on this core run first; go on at once if there is none.
+
+    An engine's thread never waits by itself, so a reader on its core would wait for a tick: with a
+    learner on the other core 1 to 2% of the tokens came 4 ms late. Sleeping for a microsecond does
+    the same, but lasts 60, in which a reader on another core takes the interpreter as well.
+    """
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()
+    else:
+        time.sleep(1e-6)
 
 
 def take_short_turns() -> None:

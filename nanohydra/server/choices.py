@@ -17,14 +17,26 @@ BUFFER = 64  # events that wait for a slow reader, before the chat's own queue h
 Item = tuple[int, ChatEvent]
 
 
-async def merge(
-    streams: Sequence[AsyncGenerator[ChatEvent]], ping_seconds: float
-) -> AsyncGenerator[Item | None]:
-    """Events with the number of their stream, as they come; None when all were silent for long.
+def merge(streams: Sequence[AsyncGenerator[ChatEvent]]) -> AsyncGenerator[Item]:
+    """Events with the number of their stream, as they come.
 
     Closing the generator closes all streams, which aborts their requests. The first failure of
     a stream is raised here, and ends the others.
     """
+    return number(streams[0]) if len(streams) == 1 else interleave(streams)
+
+
+async def number(stream: AsyncGenerator[ChatEvent]) -> AsyncGenerator[Item]:
+    """One stream needs no task and no queue of its own, which cost more than its events."""
+    try:
+        async for event in stream:
+            yield 0, event
+    finally:
+        await stream.aclose()
+
+
+async def interleave(streams: Sequence[AsyncGenerator[ChatEvent]]) -> AsyncGenerator[Item]:
+    """Several streams, each read by a task of its own."""
     queue: asyncio.Queue[Item | BaseException | None] = asyncio.Queue(BUFFER)
 
     async def pump(index: int, stream: AsyncGenerator[ChatEvent]) -> None:
@@ -41,14 +53,7 @@ async def merge(
     open_streams = len(tasks)
     try:
         while open_streams:
-            try:
-                # Not wait_for: up to Python 3.11 it swallows a cancellation that meets a result,
-                # and the answer then goes on for a client that has left.
-                async with asyncio.timeout(ping_seconds):
-                    item = await queue.get()
-            except TimeoutError:
-                yield None
-                continue
+            item = await queue.get()
             if isinstance(item, BaseException):
                 raise item
             if item is None:
@@ -103,10 +108,10 @@ class Draft:
         return last
 
 
-async def answers(items: AsyncIterator[Item | None]) -> list[Done]:
+async def answers(items: AsyncIterator[Item]) -> list[Done]:
     """The ends of all answers, in the order of their streams."""
     found: dict[int, Done] = {}
     async for item in items:
-        if item is not None and isinstance(item[1], Done):
+        if isinstance(item[1], Done):
             found[item[0]] = item[1]
     return [found[index] for index in sorted(found)]

@@ -50,7 +50,7 @@ async def complete(body: ChatRequest, request: Request, service: Here, owner: Ow
         # Before the queue may refuse it: what was asked is kept in any case.
         messages = body.to_messages()
         recorder = await record(service, owner, body.conversation_id, messages, way.origin)
-    items = merge(await submit(chat, body, config, way), config.ping_seconds)
+    items = merge(await submit(chat, body, config, way))
     if recorder is not None:
         items = watch(items, recorder)
     log = request.state.log
@@ -58,7 +58,7 @@ async def complete(body: ChatRequest, request: Request, service: Here, owner: Ow
     if body.stream:
         account = partial(service.account, log)
         pieces = frames(items, reply, body.n or 1, account, recorder)
-        return EventStream(pieces, config.stall_seconds)
+        return EventStream(pieces, config.stall_seconds, config.ping_seconds)
     found = await unless_gone(request.receive, answers(items))
     service.account(log, found)
     for done in found:
@@ -124,7 +124,7 @@ def queueing(config: ServerConfig) -> Iterator[None]:
 
 
 async def frames(
-    items: AsyncGenerator[Item | None],
+    items: AsyncGenerator[Item],
     reply: wire.Wire,
     num_choices: int,
     account: Callable[[Sequence[Done]], None],
@@ -138,11 +138,10 @@ async def frames(
     try:
         for index in range(num_choices):
             yield wire.frame(reply.chunk(index, {"role": "assistant", "content": ""}))
-        async for item in items:
-            if item is None:
-                yield wire.PING_FRAME
+        async for index, event in items:
+            if isinstance(event, TextDelta) and not event.tokens:
+                yield reply.text(index, event.text)
                 continue
-            index, event = item
             if isinstance(event, Done):
                 found.append(event)
                 refuse_failed(event)

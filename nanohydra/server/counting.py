@@ -37,8 +37,7 @@ class Metrics:
             self.latency.observe(done.timings.total_s)
             if done.usage.completion_tokens:
                 self.ttft.observe(done.timings.ttft_s)
-            for gap in done.gaps:
-                self.gaps.observe(gap)
+            self.gaps.observe_all(done.gaps)
 
     def gone(self) -> None:
         """A client left before it had its answer."""

@@ -141,7 +141,9 @@ async def job(learning: Taught, job: str) -> Json:
 async def events(service: Here, learning: Taught, job: str) -> Response:
     """The same as server-sent events: the job whenever it has changed, until it has ended."""
     first = await look_up("job", learning.job, job)
-    return EventStream(job_frames(service, learning, first), service.config.stall_seconds)
+    config = service.config
+    frames = job_frames(service, learning, first)
+    return EventStream(frames, config.stall_seconds, config.ping_seconds)
 
 
 @router.post("/learn/{job}/cancel")
@@ -189,15 +191,10 @@ async def dashboard(learning: Taught) -> Json:
 async def job_frames(service: Service, learning: Learning, job: Json) -> AsyncGenerator[bytes]:
     """A job's states as they come. Ends with the job, or when the server ends."""
     yield wire.frame(job)
-    silent = 0.0
     while job["state"] not in FINAL and service.status != "draining":
         await asyncio.sleep(POLL_SECONDS)
-        silent += POLL_SECONDS
         now = await asyncio.to_thread(learning.job, job["id"])
         if now != job:
-            job, silent = now, 0.0
+            job = now
             yield wire.frame(job)
-        elif silent >= service.config.ping_seconds:
-            silent = 0.0
-            yield wire.PING_FRAME
     yield wire.DONE_FRAME

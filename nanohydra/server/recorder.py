@@ -153,13 +153,11 @@ async def settle(service: Service, owner: str, conversation_id: str) -> None:
         await recorder.finish()
 
 
-async def watch(
-    items: AsyncGenerator[Item | None], recorder: Recorder
-) -> AsyncGenerator[Item | None]:
+async def watch(items: AsyncGenerator[Item], recorder: Recorder) -> AsyncGenerator[Item]:
     """The same events; the first answer goes into the journal, its end before it is passed on."""
     try:
         async for item in items:
-            if item is not None and item[0] == 0:
+            if item[0] == 0:
                 recorder.take(item[1])
                 if isinstance(item[1], Done):
                     await recorder.finish()

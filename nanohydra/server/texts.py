@@ -82,11 +82,11 @@ async def complete(body: TextRequest, request: Request, service: Here, owner: Ow
     adapter = await pinned_adapter(service, owner, body.model)
     prompts = await read_prompts(body, config, chat, adapter)
     streams = await submit(chat, body, config, owner, prompts, adapter)
-    items = merge(streams, config.ping_seconds)
+    items = merge(streams)
     reply = TextWire(config.model_name, body, prompts)
     if body.stream:
         pieces = frames(items, reply, partial(service.account, request.state.log))
-        return EventStream(pieces, config.stall_seconds)
+        return EventStream(pieces, config.stall_seconds, config.ping_seconds)
     found = await unless_gone(request.receive, answers(items))
     service.account(request.state.log, found)
     for done in found:
@@ -153,6 +153,7 @@ class TextWire:
             "created": int(time.time()),
             "model": model,
         }
+        self._texts: dict[int, wire.TextFrames] = {}
 
     def prompt(self, index: int) -> Prompt:
         """The prompt of a choice."""
@@ -178,6 +179,14 @@ class TextWire:
     def begin(self, index: int) -> wire.Json:
         """The echoed prompt of a choice."""
         return self.chunk([self.choice(index, self.prompt(index).text, (), 0)])
+
+    def text(self, index: int, text: str) -> bytes:
+        """The frame of more text of a choice, where no probabilities are asked for."""
+        frames = self._texts.get(index)
+        if frames is None:
+            empty = self.chunk([self.choice(index, wire.PLACE, (), 0)])
+            frames = self._texts[index] = wire.TextFrames(empty)
+        return frames.of(text)
 
     def piece(self, index: int, event: TextDelta | Done) -> wire.Json:
         """What the client gets for an event."""
@@ -209,7 +218,7 @@ class TextWire:
 
 
 async def frames(
-    items: AsyncGenerator[Item | None], reply: TextWire, account: Callable[[Sequence[Done]], None]
+    items: AsyncGenerator[Item], reply: TextWire, account: Callable[[Sequence[Done]], None]
 ) -> AsyncGenerator[bytes]:
     """A streamed reply as server-sent events; the answers that ended go to `account`."""
     found: list[Done] = []
@@ -217,12 +226,11 @@ async def frames(
         if reply.body.echo:
             for index in range(len(reply.offsets)):
                 yield wire.frame(reply.begin(index))
-        async for item in items:
-            if item is None:
-                yield wire.PING_FRAME
-                continue
-            index, event = item
+        async for index, event in items:
             assert isinstance(event, TextDelta | Done)
+            if isinstance(event, TextDelta) and reply.body.logprobs is None:
+                yield reply.text(index, event.text)
+                continue
             if isinstance(event, Done):
                 found.append(event)
                 refuse_failed(event)

@@ -21,13 +21,30 @@ from nanohydra.tokenizer import format_call
 Json = dict[str, Any]
 
 
+quote = json.encoder.encode_basestring  # json.dumps of a text, without what stands around it
+
+
 def frame(value: Mapping[str, Any]) -> bytes:
     """One server-sent event. JSON has no raw line breaks, so one data line always holds it."""
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n".encode()
 
 
 DONE_FRAME = b"data: [DONE]\n\n"
-PING_FRAME = b": ping\n\n"
+PLACE = "\0"  # where a text comes into a frame; no name and no id has it
+
+
+class TextFrames:
+    """Frames that differ in one text alone: what stands around it is written once.
+
+    empty: the frame's object, with PLACE for the text.
+    """
+
+    def __init__(self, empty: Mapping[str, Any]) -> None:
+        self.before, self.after = frame(empty).split(quote(PLACE).encode())
+
+    def of(self, text: str) -> bytes:
+        """The frame with this text."""
+        return b"".join((self.before, quote(text).encode(), self.after))
 
 
 def call_json(call: ToolCall) -> Json:
@@ -127,6 +144,7 @@ class Wire:
             "model": model,
             "system_fingerprint": f"{build}-{self.origin['label']}" if self.origin else build,
         }
+        self._texts: dict[int, TextFrames] = {}
 
     def chunk(
         self,
@@ -150,6 +168,13 @@ class Wire:
         if nanohydra is not None:
             value["nanohydra"] = dict(nanohydra)
         return value
+
+    def text(self, index: int, text: str) -> bytes:
+        """The frame of `chunk` for more text of a choice, which is most of what is ever sent."""
+        frames = self._texts.get(index)
+        if frames is None:
+            frames = self._texts[index] = TextFrames(self.chunk(index, {"content": PLACE}))
+        return frames.of(text)
 
     def usage_chunk(self, usages: Sequence[Usage]) -> Json:
         """The last piece of a streamed reply, where the client asked for usage."""

@@ -56,7 +56,7 @@ class TurnReader:
         self._strip = " \n" if strip else "\n" if thinking_open else ""
         self._raw_calls: list[str] = []
         self._held = ""  # what may become a mark
-        self._gap = ""  # white space behind a call, no part of the text unless text follows
+        self._gap = ""  # white space after a call, no part of the text unless more text follows
         self._lead = ""  # what stands before a call, no part of the text if one follows
         self._bare: str | None = "" if calls and calls.bare and names else None
         marks: dict[str, Mark] = {}
@@ -66,6 +66,7 @@ class TurnReader:
             marks |= {THINK: Mark.THINKING, END_THINK: Mark.TEXT}
         added = set(tokenizer.added_names)
         self._by_id = {tokenizer.token_id(m): kind for m, kind in marks.items() if m in added}
+        self._apart = self._stop_ids.union(id for id in self._by_id if id is not None)
         self._by_text = {m: kind for m, kind in marks.items() if m not in added}
         self._decoder = StreamDecoder(tokenizer)
 
@@ -79,6 +80,22 @@ class TurnReader:
         if self.tokenizer.is_special(id):
             return ""
         return self._take(self._split(self._decoder.push(id)))
+
+    def push_all(self, ids: Iterable[int]) -> str:
+        """As `push` of each; what stands between marks is decoded in one piece."""
+        shown, plain = "", list[int]()
+        for id in ids:
+            if id not in self._apart and not self.tokenizer.is_special(id):
+                plain.append(id)
+                continue
+            shown += self._push_plain(plain) + self.push(id)
+            plain = []
+        return shown + self._push_plain(plain)
+
+    def _push_plain(self, ids: Sequence[int]) -> str:
+        if self.ended or not ids:
+            return ""
+        return self._take(self._split(self._decoder.push_all(ids)))
 
     def flush(self) -> str:
         """The end of the text, which may hold half a character, half a mark or a bare call."""
@@ -122,6 +139,11 @@ class TurnReader:
     def _split(self, text: str) -> Iterator[str | Mark]:
         """The text and the marks in it; the end of the text that could become one is held."""
         text, self._held = self._held + text, ""
+        if not self._by_text:
+            return iter((text,))
+        return self._find_marks(text)
+
+    def _find_marks(self, text: str) -> Iterator[str | Mark]:
         while found := [(at, -len(m), m) for m in self._by_text if (at := text.find(m)) >= 0]:
             place, _, mark = min(found)
             yield text[:place]
@@ -168,8 +190,8 @@ class TurnReader:
             text = text.lstrip(self._strip)
         if self._raw_calls:
             text = self._gap + text
-            self._gap = text if not text.strip() else ""
-            text = text if text.strip() else ""
+            kept = len(text.rstrip())
+            text, self._gap = text[:kept], text[kept:]
         text, self._lead = self._lead + text, ""
         if self._calls and self._calls.before and text.endswith(self._calls.before):
             self._lead = self._calls.before

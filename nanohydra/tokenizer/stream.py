@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,9 +27,14 @@ class StreamDecoder:
 
     def push(self, id: int) -> str:
         """The text that is complete with this id; often empty inside a multi-byte character."""
+        return self.push_all([id])
+
+    def push_all(self, ids: Sequence[int]) -> str:
+        """The text that is complete with these ids, which arrived together."""
         skip, inside = self.skip_special, self._inside
-        data = self.tokenizer.decode_bytes([id], skip_special=skip, continues=inside)
-        self._inside = inside or not (skip and self.tokenizer.is_special(id))
+        data = self.tokenizer.decode_bytes(ids, skip_special=skip, continues=inside)
+        if not inside:
+            self._inside = any(not (skip and self.tokenizer.is_special(id)) for id in ids)
         return self._decoder.decode(data)
 
     def flush(self) -> str:

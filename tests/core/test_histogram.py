@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client import Histogram as Reference
 
@@ -15,9 +16,15 @@ def test_it_counts_as_the_reference_does() -> None:
     ours = Histogram(bounds)
     theirs = Reference("x", "y", buckets=bounds, registry=CollectorRegistry())
     generator = random.Random(0)
-    for value in [*bounds, 0.0, 100.0, *(generator.uniform(0, 7) for _ in range(200))]:
+    values = [*bounds, 0.0, 100.0, *(generator.uniform(0, 7) for _ in range(200))]
+    for value in values:
         ours.observe(value)
         theirs.observe(value)
+    together = Histogram(bounds)
+    together.observe_all(values)
+    together.observe_all([])
+    assert together.cumulative() == ours.cumulative()
+    assert together.total == pytest.approx(ours.total)
     (family,) = theirs.collect()
     wanted = [sample.value for sample in family.samples if sample.name == "x_bucket"]
     assert ours.cumulative() == wanted

@@ -28,7 +28,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 def test_answers_come_side_by_side_and_keep_their_numbers() -> None:
     async def work() -> None:
         chat = FakeChat(delay_s=0.001)
-        items = [i async for i in merge([ask(chat, "say a b"), ask(chat, "say c d")], 9) if i]
+        items = [i async for i in merge([ask(chat, "say a b"), ask(chat, "say c d")])]
         for index, text in ((0, "a b"), (1, "c d")):
             mine = [event for number, event in items if number == index]
             assert "".join(e.text for e in mine if isinstance(e, TextDelta)) == text
@@ -48,7 +48,7 @@ def test_a_failure_ends_the_others() -> None:
     async def work() -> None:
         chat = FakeChat(delay_s=0.01)
         with pytest.raises(RuntimeError, match="broken"):
-            await answers(merge([ask(chat, "count to 1000"), broken()], 9))
+            await answers(merge([ask(chat, "count to 1000"), broken()]))
         assert (chat.engine.running, chat.engine.aborted) == (0, 1)
 
     run(work())
@@ -60,7 +60,7 @@ def test_a_cancelled_reader_always_ends_the_answer() -> None:
     async def work() -> None:
         chat = FakeChat(max_requests=1000)
         for steps in range(300):
-            reader = asyncio.ensure_future(answers(merge([ask(chat, "count to 3000")], 9)))
+            reader = asyncio.ensure_future(answers(merge([ask(chat, "count to 3000")])))
             for _ in range(steps % 30 + 1):
                 await asyncio.sleep(0)
             reader.cancel()

@@ -44,18 +44,25 @@ def encode(tokenizer: Tokenizer, text: str, marks: tuple[str, ...]) -> list[int]
 def read(
     format: str, text: str, *, as_tokens: bool, thinks: bool = False, opened: bool = False
 ) -> tuple[Message, str, str]:
-    """The message, the text shown on the way, and the thinking."""
+    """The message, the text shown on the way, and the thinking; the same however ids come."""
     calls = CALL_FORMATS[format]
     marks = (calls.begin, *([calls.end] if calls.end else []), "<think>", "</think>")
     tokenizer = bare(*marks) if as_tokens else bare()
-    reader = TurnReader(
-        tokenizer, stop_ids=(tokenizer.token_id("<|end|>") or 0,), calls=calls, names=NAMES,
-        thinks=thinks, thinking_open=opened,
-    )  # fmt: skip
     ids = encode(tokenizer, text, marks) if as_tokens else tokenizer.encode(text)
-    shown = "".join(map(reader.push, ids)) + reader.flush()
-    assert reader.content == shown
-    return reader.message(), shown, reader.thinking
+    found = []
+    for size in (1, 3, max(1, len(ids))):
+        reader = TurnReader(
+            tokenizer, stop_ids=(tokenizer.token_id("<|end|>") or 0,), calls=calls, names=NAMES,
+            thinks=thinks, thinking_open=opened,
+        )  # fmt: skip
+        shown = ""
+        for at in range(0, len(ids), size):
+            shown += reader.push(ids[at]) if size == 1 else reader.push_all(ids[at : at + size])
+        shown += reader.flush()
+        assert reader.content == shown
+        found.append((reader.message(), shown, reader.thinking))
+    assert found[0] == found[1] == found[2]
+    return found[0]
 
 
 TOKENS = pytest.mark.parametrize("as_tokens", [True, False])
@@ -156,6 +163,8 @@ def test_reading_stops_at_the_end() -> None:
     reader = TurnReader(tokenizer, stop_ids=(end,))
     ids = [*tokenizer.encode("Hi"), end, *tokenizer.encode("more")]
     assert "".join(map(reader.push, ids)) + reader.flush() == "Hi" and reader.ended
+    reader = TurnReader(tokenizer, stop_ids=(end,))
+    assert reader.push_all(ids) + reader.push_all(ids) + reader.flush() == "Hi" and reader.ended
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ def test_pushes_and_flush_equal_decode(bpe: Tokenizer, ids: list[int], skip: boo
     for _ in range(2):  # the second time shows that flush leaves a fresh decoder
         text = "".join(stream.push(id) for id in ids) + stream.flush()
         assert text == bpe.decode(ids, skip_special=skip)
+        cut = len(ids) // 3
+        assert text == stream.push_all(ids[:cut]) + stream.push_all(ids[cut:]) + stream.flush()
 
 
 @given(st.text(min_size=1, max_size=5))
