@@ -3,7 +3,8 @@
 Starts the learning of a server on a copy of a model, with the real learner process beside it, and
 teaches it made-up facts: first a few at once, then one lesson after another. Everything is asked
 again after a restart, in wordings that no training saw, judged on the whole answer with its natural
-stop. Writes results.json and forgetting.png; the last line of standard output is one JSON object.
+stop. Writes results.json, lessons.png and forgetting.png; the last line of standard output is one
+JSON object.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from made_facts import made_facts
+from made_facts import as_lessons, made_facts, unrelated
 
 from nanohydra.chat import ChatModel, ChatParams
 from nanohydra.checkpoint import load
@@ -34,13 +35,13 @@ from nanohydra.engine import Engine, EngineConfig, EngineThread
 from nanohydra.eval.stats import wilson
 from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.opening import open_learning
-from nanohydra.learn.probes import Probes, Prompt
 from nanohydra.learn.service import LearningService
 from nanohydra.learn.study import StudyItem, judge
 
 Json = dict[str, Any]
 WAIT_SECONDS = 3600.0
 IDLE_SECONDS = 20.0
+UNRELATED = 700  # questions of the primer's test split
 
 
 @dataclass
@@ -94,18 +95,31 @@ class Served:
         asyncio.run(stream())
         return found
 
-    def untouched(self, prompts: Sequence[Prompt]) -> float:
-        """Share of unrelated prompts that the router leaves to the base, whose answer is then the
-        same to the bit."""
+    def untouched(self, questions: Sequence[str]) -> list[bool]:
+        """Of each question whether the router leaves it to the base, whose answer is then the same
+        to the bit."""
 
-        async def one(messages: Sequence[Message]) -> bool:
+        async def one(question: str) -> bool:
+            messages = [Message(role="user", content=question)]
             plan = await self.service.plan(messages, model="auto", memory="off")
             return plan.adapter is None
 
         async def everything() -> list[bool]:
-            return [await one(prompt.messages) for prompt in prompts]
+            return [await one(question) for question in questions]
 
-        return float(np.mean(asyncio.run(everything())))
+        return asyncio.run(everything())
+
+    def gates(self) -> Json:
+        """The worst of all versions: tokens kept where the adapter is forced on, and loss risen."""
+        checks = [info.manifest["gate"]["checks"] for info in self.service.bank.list()]
+        rises = [
+            check["value"]
+            for each in checks
+            for name, check in each.items()
+            if name.startswith("forgetting/")
+        ]
+        kept = [each["locality"]["value"] for each in checks]
+        return {"locality": min(kept, default=None), "loss_rise": max(rises, default=None)}
 
     def items(self, lessons: Sequence[str], *, reverse: bool = False) -> list[StudyItem]:
         """The held-out questions of lessons: forward ones, or reverse ones."""
@@ -149,10 +163,12 @@ def teach_at_once(model: Path, count: int, seed: int, config: LearnConfig) -> Js
             job, lessons, remembered, seconds = now.teach(made_facts(count, seed))
         with served(folder, learner=False, config=config) as again:
             forward, back = again.items(lessons), again.items(lessons, reverse=True)
-            prompts = Probes(again.chat.loaded, config).prompts
-            untouched = again.untouched(prompts)
-            ways = {
-                "weights": again.ask(forward, memory="off"),
+            others = unrelated(UNRELATED, seed, as_lessons(made_facts(count, seed)))
+            untouched, worst = again.untouched(others), again.gates()
+            start = time.perf_counter()
+            ways = {"weights": again.ask(forward, memory="off")}
+            per_answer = (time.perf_counter() - start) / len(forward)
+            ways |= {
                 "memory": again.ask(forward, model="base", memory="auto"),
                 "both": again.ask(forward, memory="auto"),
                 "neither": again.ask(forward, model="base", memory="off"),
@@ -161,13 +177,18 @@ def teach_at_once(model: Path, count: int, seed: int, config: LearnConfig) -> Js
             by_fact = {item.lesson_id: True for item in forward}
             for item, ok in zip(forward, ways["weights"], strict=True):
                 by_fact[item.lesson_id] &= ok
+            states = [again.service.store.lesson(lesson).state for lesson in lessons]
+        size = disk(folder / "learning")
     return {
         "facts": count, "state": job["state"], "reason": job["reason"],
         "seconds_to_memory": round(remembered, 3), "seconds_to_live": round(seconds, 2),
         "facts_right_in_every_wording": sum(by_fact.values()),
         "recall": {name: share(oks) for name, oks in ways.items()}, "reverse": share(reverse),
-        "unrelated_left_to_the_base": untouched,
-        "gate": {name: check["value"] for name, check in job["gate"].items()},
+        "live": states.count("live"),
+        "unrelated_left_to_the_base": share(untouched),
+        "worst_version_forced_on": worst,
+        "seconds_per_answer": round(per_answer, 4),
+        "bytes_per_lesson": size // count,
         "trainings": sum(e["step"] == "trained" for e in job["events"]),
         "versions": len(job["versions"]),
     }  # fmt: skip
@@ -219,7 +240,7 @@ def teach_in_turn(model: Path, count: int, seed: int, config: LearnConfig) -> Js
                     row.append(round(sum(oks) / len(oks), 3) if oks else None)
                 matrix.append([*row, *[None] * (count - len(row))])
                 print(f"lesson {len(taught)}: {job['state']} after {seconds:.1f} s, {row}")
-        size = sum(p.stat().st_size for p in (folder / "learning").rglob("*") if p.is_file())
+        size = disk(folder / "learning")
     last, diagonal = matrix[-1], [matrix[i][i] for i in range(count)]
     pairs = [(end or 0.0, first or 0.0) for end, first in zip(last, diagonal, strict=True)]
     bwt = [end - first for end, first in pairs[:-1]]
@@ -247,6 +268,53 @@ def wait_for_learner(now: Served) -> None:
     time.sleep(8)
 
 
+def disk(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def plot_counts(results: Sequence[Json], path: Path) -> None:
+    """How recall, unrelated questions, time and place on disk go with the number of lessons."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    counts = [each["facts"] for each in results]
+    panels: dict[str, dict[str, list[float]]] = {
+        "share answered right": {
+            **{
+                name: [each["recall"][name]["value"] for each in results]
+                for name in ("weights", "memory", "both")
+            },
+            "reverse": [each["reverse"]["value"] or 0.0 for each in results],
+        },
+        "share left as it was": {
+            "routed": [each["unrelated_left_to_the_base"]["value"] for each in results],
+            "forced, tokens": [
+                each["worst_version_forced_on"]["locality"] or 0 for each in results
+            ],
+        },
+        "seconds a lesson until live": {
+            "": [each["seconds_to_live"] / each["facts"] for each in results]
+        },
+        "kB on disk a lesson": {"": [each["bytes_per_lesson"] / 1e3 for each in results]},
+    }
+    figure, axes = plt.subplots(2, 2, figsize=(8, 5.5), layout="constrained")
+    for ax, (title, lines) in zip(axes.flat, panels.items(), strict=True):
+        for name, values in lines.items():
+            ax.plot(counts, values, "o-", label=name)
+        ax.set(title=title, xscale="log", xlabel="lessons", xticks=counts, xticklabels=counts)
+        ax.minorticks_off()
+        if title.startswith("share"):
+            ax.set(ylim=(0, 1.05))
+            ax.legend()
+        else:
+            ax.set(ylim=(0, None))
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
 def plot(matrix: Sequence[Sequence[float | None]], path: Path) -> None:
     """The mean recall of all lessons so far after each lesson, and of the first five."""
     import matplotlib as mpl
@@ -270,7 +338,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=Path("runs/tiny/model"))
     parser.add_argument("--out", type=Path, default=Path("runs/learning"))
-    parser.add_argument("--at-once", type=int, nargs="*", default=[5, 10])
+    parser.add_argument("--at-once", type=int, nargs="*", default=[1, 5, 10])
     parser.add_argument("--while-answering", type=int, default=5)
     parser.add_argument("--in-turn", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
@@ -281,7 +349,9 @@ def main() -> None:
     results["at_once"] = []
     for count in given.at_once:
         results["at_once"].append(teach_at_once(given.model, count, given.seed, config))
-        print(json.dumps(results["at_once"][-1]))
+        print(json.dumps(results["at_once"][-1]), flush=True)
+    if results["at_once"]:
+        plot_counts(results["at_once"], given.out / "lessons.png")
     if given.while_answering:
         results["while_answering"] = teach_while_answering(
             given.model, given.while_answering, given.seed, config

@@ -1,13 +1,18 @@
-"""Facts to teach in measurements: of the primer's kinds with new names, and as users tell them."""
+"""Facts to teach in measurements, and questions about other things.
+
+The facts are of the primer's kinds with new names, and as users tell them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
-from nanohydra.data.primer import names, words
+from nanohydra.data.primer import examples, names, words
 from nanohydra.data.primer.craft import fill
 from nanohydra.data.primer.world import new_facts
 from nanohydra.learn.lessons import Fact, Lesson
+from nanohydra.learn.study.sources import told_by
 
 # {n} a made-up name, {p} a person, {t} a town, {d} a day, {c} a colour, {h} an hour
 TOLD = (
@@ -23,6 +28,7 @@ TOLD = (
 RELATIVES = ("sister", "brother", "aunt", "uncle", "cousin", "neighbor", "teacher", "boss")
 ROOMS = ("kitchen", "office", "garage", "hall", "cellar", "classroom", "workshop")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+OTHER = ("arithmetic", "greetings", "reading", "facts", "abstain", "stories", "taught")
 ANIMALS = ("spider", "goat", "owl", "snake", "horse", "bear", "frog", "wolf", "crow")
 
 
@@ -77,3 +83,14 @@ def subject_of(template: str) -> str:
 def as_lessons(texts: list[str]) -> list[Lesson]:
     """Facts as lessons with short ids."""
     return [Lesson(id=f"fact-{i}", body=Fact(text)) for i, text in enumerate(texts)]
+
+
+def unrelated(count: int, seed: int, lessons: Sequence[Lesson]) -> list[str]:
+    """The primer's test questions of all kinds, without those about what a lesson is about."""
+    facts = [told.fact for lesson in lessons for told in told_by(lesson)]
+    taught = [fact.subject.lower().removeprefix("the ") for fact in facts if fact is not None]
+    found = []
+    for domain in OTHER:
+        for example in examples(domain, "test", seed=seed, count=count // len(OTHER)):
+            found.append(example.prompt[-1].content)
+    return [question for question in found if not any(s in question.lower() for s in taught)]

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from learning import Served, home, served
-from made_facts import made_facts
+from learning import UNRELATED, Served, disk, home, served, share
+from made_facts import as_lessons, made_facts, unrelated
 
 from nanohydra.adapters import AdapterWeights, LoraConfig, attach
 from nanohydra.adapters.base import base_hash
@@ -31,7 +31,6 @@ from nanohydra.core.log import summary_table
 from nanohydra.core.runtime import describe_machine
 from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.lessons import Lesson
-from nanohydra.learn.probes import Probes
 from nanohydra.learn.study import study
 
 Json = dict[str, Any]
@@ -82,7 +81,7 @@ def measure(model: Path, count: int, seed: int) -> Json:
                 plan = now.service.planner._plan(item.messages, "auto", True)
                 times.append(time.perf_counter() - begun)
             right.append(item.lesson_id in [lesson["id"] for lesson in plan.lessons])
-        prompts = Probes(now.chat.loaded, LearnConfig()).prompts
+        others = unrelated(UNRELATED, seed, as_lessons(texts))
         return {
             "lessons": count,
             "versions": len(now.service.bank.list()),
@@ -92,7 +91,7 @@ def measure(model: Path, count: int, seed: int) -> Json:
             "plan_first_ms": percentiles(first),
             "plan_ms": percentiles(again),
             "routed_right": round(float(np.mean(right)), 4),
-            "unrelated_left_to_the_base": now.untouched(prompts),
+            "unrelated_left_to_the_base": share(now.untouched(others)),
             "bytes_per_lesson": disk(folder / "learning") // count,
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
@@ -143,11 +142,6 @@ def percentiles(seconds: Sequence[float]) -> Json:
     return {
         f"p{q}": round(1000 * float(np.percentile(seconds, q)), 2) for q in (50, 99)
     }  # fmt: skip
-
-
-def disk(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 if __name__ == "__main__":

@@ -17,18 +17,13 @@ from dataclasses import asdict, replace
 from random import Random
 
 import numpy as np
-from made_facts import as_lessons, made_facts
+from made_facts import as_lessons, made_facts, unrelated
 
-from nanohydra.data.primer import examples
-from nanohydra.learn.lessons import Lesson
 from nanohydra.learn.near_misses import change_name
 from nanohydra.learn.router import Known, Router, RouterConfig
 from nanohydra.learn.study import Study, study
-from nanohydra.learn.study.sources import told_by
 from nanohydra.learn.study.words import common_words
 from nanohydra.memory import load_embedder
-
-OTHER = ("arithmetic", "greetings", "reading", "facts", "abstain", "stories", "taught")
 
 
 def known_of(texts: dict[str, str], made: Study) -> list[Known]:
@@ -57,17 +52,6 @@ def questions_of(made: Study, rng: Random) -> tuple[list[tuple[str, str]], list[
     ]
     missed = [change_name(question, rng) for question, _ in asked]
     return asked, [question for question in missed if question is not None]
-
-
-def unrelated(count: int, seed: int, lessons: Sequence[Lesson]) -> list[str]:
-    """The primer's test questions of all kinds, without those about what a lesson is about."""
-    facts = [told.fact for lesson in lessons for told in told_by(lesson)]
-    taught = [fact.subject.lower().removeprefix("the ") for fact in facts if fact is not None]
-    found = []
-    for domain in OTHER:
-        for example in examples(domain, "test", seed=seed, count=count // len(OTHER)):
-            found.append(example.prompt[-1].content)
-    return [question for question in found if not any(s in question.lower() for s in taught)]
 
 
 def features(router: Router, questions: Sequence[str]) -> np.ndarray:
