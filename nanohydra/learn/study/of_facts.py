@@ -12,6 +12,7 @@ from nanohydra.learn.study.facts import ParsedFact
 from nanohydra.learn.study.grammar import bare, swap_speaker
 from nanohydra.learn.study.items import ItemKind, ItemSplit, StudyItem
 from nanohydra.learn.study.pools import wrong_value
+from nanohydra.learn.study.relation import Back
 from nanohydra.learn.study.wordings import (
     CONFIRM_TRAIN,
     DEV_FRAMES,
@@ -88,7 +89,7 @@ class FactItems:
             return
         framed = next((w for w in back.train if _FRAMEABLE.match(w)), "")
         groups: tuple[tuple[ItemSplit, list[str], tuple[str, ...], int], ...] = (
-            ("train", self._some(back.train, NUM_REVERSE), TRAIN_FRAMES, 2),
+            ("train", self._some(_with_others(framed, back), NUM_REVERSE), TRAIN_FRAMES, 2),
             ("dev", [], DEV_FRAMES, 1),
             ("test", self._some(back.test, 2), TEST_FRAMES, 1),
         )
@@ -176,6 +177,16 @@ class FactItems:
             forbid=tuple(w for w in wrong if f" {' '.join(tokens(w))} " not in said),
             relation=self.fact.relation.key, subject=self.fact.subject or self.fact.person,
         )  # fmt: skip
+
+
+def _with_others(asked: str, back: Back) -> tuple[str, ...]:
+    """The trained reverse wordings, and one of them that asks in two further ways for its subject.
+
+    asked: a wording whose question word is its subject, or "".
+    """
+    rest = _FRAMEABLE.sub("", asked)
+    others = (f"Which one {rest}", f"Who or what {rest}") if asked else ()
+    return (*back.train, *(w for w in others if w not in (*back.train, *back.test)))
 
 
 def _values(peers: Sequence[ParsedFact], fact: ParsedFact) -> tuple[str, ...]:
