@@ -59,6 +59,17 @@ def test_what_was_said_by_another_is_no_duplicate(world: World) -> None:
     assert taken["warnings"] == [] and len(taken["lessons"]) == 1
 
 
+def test_a_study_denies_nothing_that_others_told(world: World) -> None:
+    scanner = {"kind": "fact", "text": "The scanner in our hall is called Osprey."}
+    world.teach(scanner, owner="ana")
+    studied = {}
+    for owner in ("ana", "ben"):
+        taken = world.teach(PRINTER, owner=owner)
+        studied[owner] = str(world.service.store.study_items(taken["lessons"]))
+    assert "Osprey" in studied["ana"], "one's own other names are denied"
+    assert "Heron" in studied["ben"] and "Osprey" not in studied["ben"]
+
+
 def test_replay_and_the_gate_take_the_owners_lessons(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

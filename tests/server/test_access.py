@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from nanohydra.commands.serve import ServeOptions, keys_of
 from nanohydra.core.errors import UserError
 from nanohydra.server import ServerConfig
 from nanohydra.server.disconnect import EventStream
@@ -125,3 +126,18 @@ def test_prompt_tokens_fill_the_queue(tmp_path: Path) -> None:
             assert alone.status_code == 200
             assert chat.engine.num_open == 0
         journal.close()
+
+
+def test_keys_come_from_a_file_too(tmp_path: Path) -> None:
+    file = tmp_path / "keys.txt"
+    file.write_text("ana:one\nben:two\n\nthree\n", encoding="utf-8")
+    options = ServeOptions(api_key_file=file, api_key="cyd:four")
+    owners = {"one": "ana", "two": "ben", "three": "local", "four": "cyd"}
+    assert ServerConfig(api_key=keys_of(options)).owner_of_key == owners
+    file.write_text("ana: one", encoding="utf-8")
+    with pytest.raises(UserError, match="key 1 lacks its key; write it as OWNER:KEY"):
+        ServerConfig(api_key=keys_of(ServeOptions(api_key_file=file)))
+    for text, problem in ((" \n", "there is no key in"), (None, "cannot read the keys in")):
+        file.unlink() if text is None else file.write_text(text)
+        with pytest.raises(UserError, match=problem):
+            keys_of(ServeOptions(api_key_file=file))

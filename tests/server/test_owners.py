@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +20,11 @@ from nanohydra.learn.config import LearnConfig
 from nanohydra.server import ServerConfig, create_app
 from nanohydra.server.guard import is_open
 from nanohydra.server.service import owner_of
+from nanohydra.testing import FakeChat, wait_for
 from nanohydra.testing_models import LOOSE, SMALL, random_model
 from nanohydra.tokenizer.table import token_table
 from tests.learn.learning import PRINTER, GateHere, World
+from tests.server.conftest import Live
 
 ROBIN = {"kind": "fact", "text": "The printer on our floor is called Robin."}
 ASKED = "What is the printer called?"
@@ -301,3 +304,36 @@ def test_without_keys_all_is_the_default_owners(
         assert client.get(f"/api/conversations/{id}", headers=headers).status_code == 200
     other = make_client(api_key="ana:k")
     assert other.get(f"/api/conversations/{id}", headers=headers).status_code == 404
+
+
+def test_an_answer_is_saved_whatever_others_ask(start_server: Callable[..., Live]) -> None:
+    chat = FakeChat(delay_s=0.02)
+    live = start_server(chat, api_key="ana:one,ben:two")
+    journal = live.journal.of("ana")
+    id = journal.create().id
+    address, path = live.url.removeprefix("http://"), f"/api/conversations/{id}"
+
+    def ask(key: str, method: str, path: str, body: Any = None) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection(address, timeout=10)
+        headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+        connection.request(method, path, json.dumps(body), headers)
+        return connection
+
+    def length() -> int:
+        messages = journal.get(id).messages
+        return len(messages[1].message.content) if len(messages) > 1 else 0
+
+    asked = [{"role": "user", "content": "count to 1000"}]
+    body = {"messages": asked, "stream": True, "conversation_id": id}
+    stream = ask("one", "POST", "/v1/chat/completions", body)
+    wait_for(lambda: length() > 0)
+    told = {"messages": TOLD}
+    tried = [("PUT", f"{path}/messages", told), ("DELETE", path, None)]
+    tried.append(("POST", "/v1/chat/completions", {**told, "conversation_id": id}))
+    for method, place, words in tried:
+        other = ask("two", method, place, words)
+        assert other.getresponse().status == 404
+        other.close()
+    before = length()
+    wait_for(lambda: length() > before)
+    stream.close()
