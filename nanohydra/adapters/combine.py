@@ -20,7 +20,7 @@ from nanohydra.adapters.layer import check_parts
 from nanohydra.adapters.lora import check_pair, is_adapted, layer_of, linear_at
 from nanohydra.adapters.weights import AdapterWeights, Pair
 from nanohydra.core.errors import UserError
-from nanohydra.model.int8 import refuse_quantised
+from nanohydra.model.quantised import refuse_quantised
 
 
 def concatenate(adapters: Sequence[AdapterWeights]) -> AdapterWeights:

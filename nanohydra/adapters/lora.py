@@ -23,7 +23,7 @@ from nanohydra.adapters.layer import AdapterLinear, Parts, check_parts, kind_cla
 from nanohydra.adapters.weights import AdapterWeights, Pair
 from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
-from nanohydra.model.int8 import refuse_quantised
+from nanohydra.model.quantised import refuse_quantised
 
 # An adapter on a tied head would move the embedding with it, and the other way round.
 NEVER = ("embed", "head", "lm_head", "position_table")

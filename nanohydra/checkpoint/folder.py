@@ -30,13 +30,13 @@ from nanohydra.core.errors import UserError
 from nanohydra.core.files import atomic_path, read_json, write_json
 from nanohydra.core.registry import suggest
 from nanohydra.model import Decoder, ModelConfig
-from nanohydra.model.int8 import num_bytes, quantise_decoder, refuse_quantised
+from nanohydra.model.quantised import KINDS, num_bytes, quantise_decoder, refuse_quantised
 from nanohydra.tokenizer import Tokenizer
 from nanohydra.tokenizer.files import FILES as TOKENIZER_FILES
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 FILES = (CONFIG, GENERATION, WEIGHTS, MANIFEST, *TOKENIZER_FILES)
-STORED, INT8 = "stored", "int8"  # how weights are held
+STORED = "stored"  # how weights are held; or one of KINDS
 SAMPLING = ("temperature", "top_k", "top_p", "min_p")
 
 
@@ -73,7 +73,7 @@ def save(
     The weights keep their dtype. `manifest` is the caller's own part of manifest.json (resolved
     recipe, step, metrics); its keys "nanohydra" and "files" are taken. Raises UserError if the
     tokenizer has more ids than the model, if the folder holds other things than a model, or if
-    the model's weights are int8.
+    the model's weights are int8 or int4.
     """
     refuse_quantised(model, "saved")
     folder, config = Path(folder), model.config
@@ -123,9 +123,10 @@ def load(
 ) -> Loaded:
     """Read a model folder that `save` or transformers wrote, verifying what its manifest names.
 
-    dtype: None keeps the dtype of the file. weights: "int8" holds those of the linear layers in a
-    byte each, for answering on a CPU (`nanohydra.model.int8`). The model is in eval mode. Raises
-    UserError naming the file that is missing, damaged, a pickle or of an unknown architecture.
+    dtype: None keeps the dtype of the file. weights: "int8" and "int4" hold those of the linear
+    layers so, for answering on a CPU (`nanohydra.model.quantised`). The model is in eval mode.
+    Raises UserError naming the file that is missing, damaged, a pickle or of an unknown
+    architecture.
     """
     path = _check_source(Path(folder))
     manifest = read_manifest(path)
@@ -156,10 +157,11 @@ def load_model(
 def _read_model(
     folder: Path, device: str | torch.device, dtype: torch.dtype | None, weights: str
 ) -> Decoder:
-    if weights not in (STORED, INT8):
-        raise UserError(f"weights {weights!r} are not known; {suggest(weights, (STORED, INT8))}")
-    if weights == INT8:
-        return _read_int8(folder, device, dtype)
+    known = (STORED, *KINDS)
+    if weights not in known:
+        raise UserError(f"weights {weights!r} are not known; {suggest(weights, known)}")
+    if weights != STORED:
+        return _read_quantised(folder, device, dtype, weights)
     family, config = read_config_file(folder / CONFIG)
     dtype = dtype or ModelTensors(folder).main_dtype
     tensors = ModelTensors(folder, dtype=dtype, kept=not family.rearranges)
@@ -172,22 +174,24 @@ def _read_model(
     return _assemble(config, parameters, folder / WEIGHTS).to(device).eval()
 
 
-def _read_int8(folder: Path, device: str | torch.device, dtype: torch.dtype | None) -> Decoder:
+def _read_quantised(
+    folder: Path, device: str | torch.device, dtype: torch.dtype | None, kind: str
+) -> Decoder:
     """As `_read_model`: rounds what the file holds, tensor by tensor, and lets go of it."""
     if torch.device(device).type != "cpu":
-        raise UserError(f"int8 weights are for answering on a CPU; the device is {device}")
+        raise UserError(f"{kind} weights are for answering on a CPU; the device is {device}")
     family, config = read_config_file(folder / CONFIG)
     dtype = dtype or ModelTensors(folder).main_dtype
     dtype = torch.bfloat16 if dtype == torch.float16 else dtype  # far slower on a CPU
     need = footprint(config, ModelTensors(folder, dtype=dtype))
-    check_memory(folder, replace(need, weights=num_bytes(config, dtype)), dtype)
+    check_memory(folder, replace(need, weights=num_bytes(config, dtype, kind)), dtype)
     try:
         parameters = family.import_tensors(config, ModelTensors(folder, kept=False))
     except UserError as error:
         raise UserError(f"{folder / WEIGHTS}: {error}") from None
     model = _assemble(config, parameters, folder / WEIGHTS).eval()
     parameters.clear()
-    return quantise_decoder(model, dtype)
+    return quantise_decoder(model, dtype, kind)
 
 
 def _assemble(config: ModelConfig, parameters: Mapping[str, Tensor], path: Path) -> Decoder:

@@ -195,18 +195,22 @@ def serving(folder: Path, options: BenchOptions, max_rows: int) -> Iterator[Targ
 
 def ceiling_of(folder: Path, weights: str) -> Ceiling:
     """Bytes of the weights that a token reads, and how fast this machine reads so many."""
+    import torch
+
     from nanohydra.checkpoint.families.choice import read_config_file
     from nanohydra.checkpoint.folder import CONFIG
     from nanohydra.checkpoint.weights import ModelTensors
     from nanohydra.kernels.bandwidth import read_bandwidth
+    from nanohydra.model.quantised import num_bytes
 
     _, config = read_config_file(folder / CONFIG)
-    size = ModelTensors(folder).main_dtype.itemsize
+    dtype = ModelTensors(folder).main_dtype
     total = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    if weights != "stored":
+        dtype = torch.bfloat16 if dtype == torch.float16 else dtype
+        total = num_bytes(config, dtype, weights)
     if not config.tie_embeddings:  # one row of it is read
-        total -= config.vocab_size * config.hidden_size * size
-    if weights == "int8":
-        total //= size
+        total -= config.vocab_size * config.hidden_size * dtype.itemsize
     return Ceiling(weight_bytes=total, bytes_per_second=read_bandwidth(total))
 
 

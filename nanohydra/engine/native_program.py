@@ -22,10 +22,10 @@ from nanohydra.model.attention import Attention
 from nanohydra.model.convolution import ShortConvolution
 from nanohydra.model.decoder import Block
 from nanohydra.model.feed_forward import GELU, GeGLU, ReLUSquared, SwiGLU
-from nanohydra.model.int8 import Int8Linear
 from nanohydra.model.layers import RMSNorm
 from nanohydra.model.linear import Linear, is_plain
 from nanohydra.model.paged import ConvolutionPages, KeyValuePages, LayerPages, PagedState
+from nanohydra.model.quantised import Int4Linear, Int8Linear, QuantisedLinear
 from nanohydra.model.sliding import SlidingAttention
 from nanohydra.model.unrotated import UnrotatedAttention
 
@@ -134,10 +134,12 @@ class Builder:
     def _matrix(self, linear: nn.Module) -> Matrix:
         if not isinstance(linear, Linear) or not is_plain(linear, type(linear)):
             raise Unsupported("something stands in for one of its linear layers")
-        if type(linear) not in (Linear, Int8Linear):
+        if type(linear) not in (Linear, Int8Linear, Int4Linear):
             raise Unsupported(f"it has linear layers of type {type(linear).__name__}")
         weight, bias = linear.weight.detach(), linear.bias
-        expected = torch.int8 if isinstance(linear, Int8Linear) else self.dtype
+        expected = self.dtype
+        if isinstance(linear, QuantisedLinear):
+            expected = torch.int8 if isinstance(linear, Int8Linear) else torch.uint8
         if weight.dtype != expected or not weight.is_contiguous():
             raise Unsupported(f"it has weights of {weight.dtype}, or not contiguous ones")
         if bias is not None and bias.dtype != self.dtype:
@@ -148,7 +150,7 @@ class Builder:
             in_=linear.in_features,
             dtype=step.DTYPES[weight.dtype],
             model=step.DTYPES[self.dtype],
-            scale=self._keep(linear.scale) if isinstance(linear, Int8Linear) else None,
+            scale=self._keep(linear.scale) if isinstance(linear, QuantisedLinear) else None,
             bias=None if bias is None else self._keep(bias.detach()),
         )
 

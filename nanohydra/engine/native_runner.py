@@ -65,7 +65,7 @@ class NativeRunner:
         self._native.width = model.config.hidden_size
         self._native.block_size = state.block_size
         self._step = Step(num_linears=sum(map(len, program.linears)))
-        weights = [p for p in model.parameters() if p.ndim > 1]
+        weights = [p for p in model.parameters() if p.ndim > 1 or p.dtype == torch.uint8]
         self._read_seconds = sum(p.nbytes for p in weights) / READ_SPEED
         self._token_seconds = 2 * sum(p.numel() for p in weights) / SPEEDS[model.dtype]
         self._teams = Teams()

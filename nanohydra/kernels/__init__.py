@@ -15,16 +15,20 @@ if TYPE_CHECKING:
         short_convolution,
         swiglu,
     )
+    from nanohydra.kernels.int4 import int4_bytes, int4_product, quantise4
     from nanohydra.kernels.int8 import int8_product, quantise
 
 __all__ = [
     "attend_one",
     "causal_attention",
+    "int4_bytes",
+    "int4_product",
     "int8_product",
     "linear_cross_entropy",
     "matvec",
     "norm_rope",
     "quantise",
+    "quantise4",
     "relu_squared",
     "rms_norm",
     "short_convolution",
@@ -37,11 +41,14 @@ __getattr__ = lazy_names(
     {
         "attend_one": "nanohydra.kernels.decode",
         "causal_attention": "nanohydra.kernels.attention",
+        "int4_bytes": "nanohydra.kernels.int4",
+        "int4_product": "nanohydra.kernels.int4",
         "int8_product": "nanohydra.kernels.int8",
         "linear_cross_entropy": "nanohydra.kernels.cross_entropy",
         "matvec": "nanohydra.kernels.decode",
         "norm_rope": "nanohydra.kernels.elementwise",
         "quantise": "nanohydra.kernels.int8",
+        "quantise4": "nanohydra.kernels.int4",
         "relu_squared": "nanohydra.kernels.elementwise",
         "rms_norm": "nanohydra.kernels.elementwise",
         "short_convolution": "nanohydra.kernels.elementwise",

@@ -4,9 +4,11 @@
 
 #include <math.h>
 #include <omp.h>
+#include <stdlib.h>
 
 #include "matmul_lanes.h"
 /* The kernels, on what the first one defines. */
+#include "matmul_int4.h"
 #include "matmul_float.h"
 #include "matmul_pairs.h"
 #include "matmul_amx.h"
@@ -74,11 +76,15 @@ void matmul_pack(const void *x, int x_dtype, int64_t ldx, int64_t n, int64_t in,
 void matmul(const Matrix *m, const void *packed, float *y, int64_t ldy, int64_t n, int thread,
             int threads) {
 #ifdef HAS_FIXED
-    if (m->model == MATMUL_BF16 && has_tiles && m->dtype == MATMUL_INT8) {
+    if (m->model == MATMUL_BF16 && has_tiles && matmul_wants(m) == MATMUL_WHOLE) {
         matmul_fixed(m, (const char *)packed + plain_bytes(n, m->in), y, ldy, n, thread, threads);
         return;
     }
 #endif
+    if (m->dtype == MATMUL_INT4) {
+        matmul_int4(m, packed, y, ldy, n, thread, threads);
+        return;
+    }
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__)
     if (m->model == MATMUL_BF16 && has_tiles) {
         matmul_amx(m, packed, y, ldy, n, thread, threads);
@@ -100,8 +106,7 @@ void matmul_alone(const Matrix *m, const void *x, int x_dtype, int64_t n, void *
 #pragma omp parallel num_threads((int)threads)
     {
         int thread = omp_get_thread_num(), team = omp_get_num_threads();
-        int weights = m->dtype == MATMUL_INT8 ? MATMUL_WHOLE : MATMUL_PLAIN;
-        matmul_pack(x, x_dtype, m->in, n, m->in, m->model, weights, packed, thread, team);
+        matmul_pack(x, x_dtype, m->in, n, m->in, m->model, matmul_wants(m), packed, thread, team);
 #pragma omp barrier
         matmul(m, packed, y, m->out, n, thread, team);
     }

@@ -10,15 +10,15 @@
 #define NANOHYDRA_MATMUL_H
 #include <stdint.h>
 
-enum { MATMUL_F32 = 0, MATMUL_BF16 = 1, MATMUL_INT8 = 2 };
+enum { MATMUL_F32 = 0, MATMUL_BF16 = 1, MATMUL_INT8 = 2, MATMUL_INT4 = 3 };
 
-/* w (out, in), contiguous. */
+/* w (out, in), contiguous; that of int4 is laid out as matmul_int4.h says. */
 typedef struct {
     const void *w;
     int64_t out, in;
-    int dtype;          /* of w: MATMUL_F32, MATMUL_BF16, MATMUL_INT8 */
-    int model;          /* the model's dtype: MATMUL_F32 or MATMUL_BF16; w has it, too, or is int8 */
-    const float *scale; /* one of each output where w is int8, otherwise null */
+    int dtype;          /* of w: MATMUL_F32, MATMUL_BF16, MATMUL_INT8, MATMUL_INT4 */
+    int model;          /* the model's dtype: MATMUL_F32 or MATMUL_BF16; w has it or whole numbers */
+    const float *scale; /* one of each output where w has whole numbers, otherwise null */
     const void *bias;   /* (out,) in the model's dtype, or null */
 } Matrix;
 
@@ -30,8 +30,12 @@ const char *matmul_start(int allowed);
 /* Room that n rows of `in` activations take, shared by all matrices with the same x. */
 int64_t matmul_packed_bytes(int64_t n, int64_t in, int model);
 
-/* What a packed x is for: weights in the model's dtype, int8 weights, or (added) both. */
+/* What a packed x is for: weights in the model's dtype, int8 or int4 weights, or (added) both. */
 enum { MATMUL_PLAIN = 1, MATMUL_WHOLE = 2 };
+
+static inline int matmul_wants(const Matrix *m) {
+    return m->dtype == MATMUL_INT8 || m->dtype == MATMUL_INT4 ? MATMUL_WHOLE : MATMUL_PLAIN;
+}
 
 /* This thread's part of bringing x (n rows, ldx elements apart, of x_dtype F32 or BF16) into the
  * layout that products read. `packed` is aligned to 64 bytes. */

@@ -17,25 +17,29 @@ from nanohydra.kernels.native import load
 from nanohydra.kernels.step import DTYPES, Matrix
 
 SOURCES = (
-    *("matmul.c", "matmul.h", "matmul_lanes.h"),
-    *("matmul_amx.h", "matmul_fixed.h", "matmul_float.h", "matmul_pairs.h", "matmul_transpose.h"),
+    *("matmul.c", "matmul.h", "matmul_amx.h", "matmul_fixed.h", "matmul_float.h", "matmul_int4.c"),
+    *("matmul_int4.h", "matmul_lanes.h", "matmul_pairs.h", "matmul_transpose.h"),
 )
 ALIGNMENT = 64
 
 
 def matrix_of(
-    weight_OI: Tensor, bias_O: Tensor | None, scale_O: Tensor | None, dtype: torch.dtype
+    weight: Tensor, width: int, bias_O: Tensor | None, scale_O: Tensor | None, dtype: torch.dtype
 ) -> Matrix:
-    """What C reads of a linear layer in a model of a dtype; the tensors must stay alive."""
-    for tensor in (weight_OI, bias_O, scale_O):
+    """What C reads of a linear layer in a model of a dtype; the tensors must stay alive.
+
+    weight: (O, I) in that dtype or int8, or packed int4, which is uint8.
+    """
+    for tensor in (weight, bias_O, scale_O):
         assert tensor is None or (tensor.is_contiguous() and tensor.device.type == "cpu")
-    assert (weight_OI.dtype == torch.int8) == (scale_O is not None)
-    assert weight_OI.dtype in (dtype, torch.int8)
+    assert (weight.dtype in (torch.int8, torch.uint8)) == (scale_O is not None)
+    assert weight.dtype in (dtype, torch.int8, torch.uint8)
     assert bias_O is None or bias_O.dtype == dtype
     return Matrix(
-        weight_OI.data_ptr(),
-        *weight_OI.shape,
-        DTYPES[weight_OI.dtype],
+        weight.data_ptr(),
+        len(weight if scale_O is None else scale_O),
+        width,
+        DTYPES[weight.dtype],
         DTYPES[dtype],
         None if scale_O is None else scale_O.data_ptr(),
         None if bias_O is None else bias_O.data_ptr(),
@@ -55,7 +59,7 @@ def library(flags: Sequence[str] = ()) -> ctypes.CDLL | None:
 
 def linear(
     x_NI: Tensor,
-    weight_OI: Tensor,
+    weight: Tensor,
     bias_O: Tensor | None = None,
     scale_O: Tensor | None = None,
     *,
@@ -64,15 +68,15 @@ def linear(
     loaded: ctypes.CDLL | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """x W^T + b in float32 (N, O), W int8 times its scales or in the model's dtype.
+    """x W^T + b in float32 (N, O), W int8 or packed int4 times its scales, or in the model's dtype.
 
     x: float32 or bfloat16; with dtype bfloat16 it is rounded to that. loaded: another library.
     """
     loaded = loaded or library()
     assert loaded is not None and x_NI.is_contiguous() and x_NI.dtype in DTYPES
     n, width = x_NI.shape
-    matrix = matrix_of(weight_OI, bias_O, scale_O, dtype)
-    y_NO = x_NI.new_empty(n, len(weight_OI), dtype=torch.float32) if out is None else out
+    matrix = matrix_of(weight, width, bias_O, scale_O, dtype)
+    y_NO = x_NI.new_empty(n, matrix.out, dtype=torch.float32) if out is None else out
     sizes = (ctypes.c_int64(n), ctypes.c_int64(width), DTYPES[dtype])
     packed = torch.empty(loaded.matmul_packed_bytes(*sizes) + ALIGNMENT, dtype=torch.uint8)
     place = -(-packed.data_ptr() // ALIGNMENT) * ALIGNMENT

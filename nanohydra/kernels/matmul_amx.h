@@ -77,7 +77,7 @@ typedef struct {
 
 INLINE Panel panel_of(const Matrix *m, int64_t number) {
     int64_t first = number * 16, last = m->out - 16;
-    if (first <= last || last < 0) return (Panel){first, 0};
+    if (first <= last || last < 0 || m->dtype == MATMUL_INT4) return (Panel){first, 0};
     return (Panel){last, (int)(first - last)};
 }
 

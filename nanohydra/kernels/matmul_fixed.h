@@ -1,9 +1,10 @@
-/* Products with int8 weights by the tiles of AMX, in whole numbers and therefore exact.
+/* Products with int8 and int4 weights by the tiles of AMX, in whole numbers and therefore exact.
  *
  * Each row x is scaled to whole numbers of 24 bits, finer than bfloat16 even where one input is
  * thousands of times larger than the others, and taken apart into three digits of 8 bits, which
- * the tiles multiply with the weights as they lie in memory: nothing is converted, and sums of
- * whole numbers do not depend on any order. The digits of few rows share one tile.
+ * the tiles multiply with the weights as they lie in memory: nothing is converted (int4 becomes
+ * int8 tile by tile, or for many rows two panels at a time), and sums of whole numbers do not
+ * depend on any order. The digits of few rows share one tile.
  */
 #if defined(__AMX_INT8__) && defined(__AMX_BF16__) && defined(__AVX512BF16__)
 #define HAS_FIXED
@@ -146,7 +147,14 @@ INLINE void finish_shared(const Matrix *m, Panel panel, const int32_t *sums, int
 
 /* Where the weights of a panel's step lie; a copy where a tile would read behind the matrix. */
 INLINE const int8_t *deep_tile(const Matrix *m, Panel panel, int64_t i, int8_t *copy,
-                               int64_t *stride) {
+                               int64_t *stride, int dtype) {
+    if (dtype == MATMUL_INT4) {
+        int4_unpack(codes_at(m, panel.first, i / DEEP), factors_at(m, panel.first, i / DEEP), copy,
+                    DEEP, DEEP, 16);
+        written(copy);
+        *stride = DEEP;
+        return copy;
+    }
     const int8_t *w = (const int8_t *)m->w + panel.first * m->in + i;
     *stride = m->in;
     if (i + DEEP <= m->in || panel.first + 16 < m->out) return w;
@@ -160,7 +168,7 @@ INLINE const int8_t *deep_tile(const Matrix *m, Panel panel, int64_t i, int8_t *
 
 #define SHARED_STEP(sum, factor, p)                                                               \
     if (panels > p) {                                                                             \
-        const int8_t *w = deep_tile(m, at[p], s * DEEP, copy, &stride);                           \
+        const int8_t *w = deep_tile(m, at[p], s * DEEP, copy[p], &stride, dtype);                 \
         _tile_loadd(factor, w, stride);                                                           \
         _tile_dpbssd(sum, factor, 7);                                                             \
     }
@@ -170,15 +178,36 @@ INLINE const int8_t *deep_tile(const Matrix *m, Panel panel, int64_t i, int8_t *
         finish_shared(m, at[p], sums, columns, scales, y, ldy);                                   \
     }
 
+/* The panels behind some others as they lie in memory, a part for each of their steps. */
+typedef struct {
+    const char *w, *factors;
+    int64_t lines; /* of w */
+} Ahead;
+
+INLINE Ahead ahead_of(const Matrix *m, Panel panel, int panels, int dtype) {
+    int64_t first = panel.first + panels * 16;
+    if (dtype == MATMUL_INT8)
+        return (Ahead){.w = (const char *)m->w + first * m->in, .lines = 16 * panels};
+    return (Ahead){(const char *)codes_at(m, first, 0), (const char *)factors_at(m, first, 0),
+                   CODES / 64 * panels};
+}
+
+INLINE void fetch_step(Ahead next, int64_t s, int panels) {
+    for (int64_t k = 0; k < next.lines; k++)
+        _mm_prefetch(next.w + 64 * (s * next.lines + k), _MM_HINT_T1);
+    for (int64_t k = 0; next.factors && k < (panels + 1) / 2; k++)
+        _mm_prefetch(next.factors + s * FACTORS * panels + 64 * k, _MM_HINT_T1);
+}
+
 /* Up to 5 rows x with some panels from `number` on. */
 INLINE void fixed_few(const Matrix *m, int64_t number, int panels, const int8_t *x,
-                      const float *scales, float *y, int64_t ldy, int64_t columns) {
-    _Alignas(64) int8_t copy[16 * DEEP];
+                      const float *scales, float *y, int64_t ldy, int64_t columns, int dtype) {
+    _Alignas(64) int8_t copy[4][16 * DEEP];
     _Alignas(64) int32_t sums[256];
     int64_t steps = deep_steps(m->in), stride;
     Panel at[4];
     for (int p = 0; p < panels; p++) at[p] = panel_of(m, number + p);
-    const char *next = (const char *)m->w + (at[0].first + panels * 16) * m->in;
+    Ahead next = ahead_of(m, at[0], panels, dtype);
     ZERO_SUMS
     for (int64_t s = 0; s < steps; s++) {
         _tile_loadd(7, x + s * columns * DEEP * DIGITS, 4 * DIGITS * columns);
@@ -186,8 +215,7 @@ INLINE void fixed_few(const Matrix *m, int64_t number, int panels, const int8_t 
         SHARED_STEP(1, 5, 1)
         SHARED_STEP(2, 6, 2)
         SHARED_STEP(3, 4, 3)
-        for (int k = 0; k < 16 * panels; k++)
-            _mm_prefetch(next + s * 1024 * panels + 64 * k, _MM_HINT_T1);
+        fetch_step(next, s, panels);
     }
     SHARED_END(0, 0)
     SHARED_END(1, 1)
@@ -205,32 +233,32 @@ INLINE void fixed_few(const Matrix *m, int64_t number, int panels, const int8_t 
 
 /* 6 to 16 rows x, or a block of many, with one or two panels. */
 INLINE void fixed_block(const Matrix *m, int64_t number, int panels, const int8_t *x,
-                        const float *scales, float *y, int64_t ldy, int64_t columns, int64_t rows) {
-    _Alignas(64) int8_t copy[16 * DEEP];
+                        const float *scales, float *y, int64_t ldy, int64_t columns, int64_t rows,
+                        int dtype) {
+    _Alignas(64) int8_t copy[2][16 * DEEP];
     _Alignas(64) int32_t sums[256];
     __m512i digit[DIGITS][16];
     __mmask16 held = (__mmask16)((1u << columns) - 1);
     int64_t steps = deep_steps(m->in), stride;
     Panel at[2] = {panel_of(m, number), panel_of(m, number + panels - 1)};
-    const char *next = (const char *)m->w + (at[0].first + panels * 16) * m->in;
+    Ahead next = ahead_of(m, at[0], panels, dtype);
     ZERO_SUMS
     _tile_zero(4);
     _tile_zero(5);
     for (int64_t s = 0; s < steps; s++) {
-        const int8_t *w = deep_tile(m, at[0], s * DEEP, copy, &stride);
+        const int8_t *w = deep_tile(m, at[0], s * DEEP, copy[0], &stride, dtype);
         _tile_loadd(6, w, stride);
         DIGIT_STEP(0, 0)
         DIGIT_STEP(1, 1)
         DIGIT_STEP(2, 2)
         if (panels > 1) {
-            w = deep_tile(m, at[1], s * DEEP, copy, &stride);
+            w = deep_tile(m, at[1], s * DEEP, copy[1], &stride, dtype);
             _tile_loadd(6, w, stride);
             DIGIT_STEP(3, 0)
             DIGIT_STEP(4, 1)
             DIGIT_STEP(5, 2)
         }
-        for (int k = 0; k < 16 * panels; k++)
-            _mm_prefetch(next + s * 1024 * panels + 64 * k, _MM_HINT_T1);
+        fetch_step(next, s, panels);
     }
     DIGIT_END(0, 0, 0)
     DIGIT_END(1, 0, 1)
@@ -244,33 +272,62 @@ INLINE void fixed_block(const Matrix *m, int64_t number, int panels, const int8_
     }
 }
 
+/* One thread's panels with up to 5 rows x. */
+INLINE void fixed_share(const Matrix *m, int64_t p, int64_t end, const int8_t *x,
+                        const float *scales, float *y, int64_t ldy, int64_t columns, int dtype) {
+    int64_t most = GROUP_BYTES / (16 * m->in);
+    for (; most >= 4 && p + 4 <= end; p += 4)
+        fixed_few(m, p, 4, x, scales, y, ldy, columns, dtype);
+    for (; most >= 2 && p + 2 <= end; p += 2)
+        fixed_few(m, p, 2, x, scales, y, ldy, columns, dtype);
+    for (; p < end; p++) fixed_few(m, p, 1, x, scales, y, ldy, columns, dtype);
+}
+
+/* One or two panels with all of n rows x from `begin` on that are before `stop`. */
+INLINE void fixed_pair(const Matrix *m, int64_t p, int panels, const int8_t *x, int64_t block,
+                       const float *scales, float *y, int64_t ldy, int64_t columns, int64_t begin,
+                       int64_t stop, int dtype) {
+    for (int64_t r = begin; r < stop; r += 16) {
+        const int8_t *own = x + r / 16 * block;
+        int64_t rows = LEAST(16, stop - r);
+        if (panels == 2)
+            fixed_block(m, p, 2, own, scales + r, y + r * ldy, ldy, columns, rows, dtype);
+        else fixed_block(m, p, 1, own, scales + r, y + r * ldy, ldy, columns, rows, dtype);
+    }
+}
+
 static void matmul_fixed(const Matrix *m, const void *packed, float *y, int64_t ldy, int64_t n,
                          int thread, int threads) {
     int64_t count = (m->out + 15) / 16, columns = columns_of(n), steps = deep_steps(m->in);
     int64_t p = part_of(count, thread, threads), end = part_of(count, thread + 1, threads);
     const float *scales = packed;
     const int8_t *x = (const int8_t *)packed + scales_bytes(n);
+    int64_t block = columns * steps * DEEP * DIGITS, most = CACHED / block;
+    most = 16 * (most < 1 ? 1 : most);
     set_fixed_tiles(columns);
-    if (share_tile(columns)) {
-        int64_t most = GROUP_BYTES / (16 * m->in);
-        for (; most >= 4 && p + 4 <= end; p += 4) fixed_few(m, p, 4, x, scales, y, ldy, columns);
-        for (; most >= 2 && p + 2 <= end; p += 2) fixed_few(m, p, 2, x, scales, y, ldy, columns);
-        for (; p < end; p++) fixed_few(m, p, 1, x, scales, y, ldy, columns);
-    } else {
-        int64_t block = columns * steps * DEEP * DIGITS, most = CACHED / block;
-        most = most < 1 ? 1 : most;
-        for (int64_t begin = 0; begin < n; begin += 16 * most)
-            for (int64_t q = p; q < end; q += 2)
-                for (int64_t r = begin; r < LEAST(n, begin + 16 * most); r += 16) {
-                    const int8_t *own = x + r / 16 * block;
-                    if (end - q > 1)
-                        fixed_block(m, q, 2, own, scales + r, y + r * ldy, ldy, columns,
-                                    LEAST(16, n - r));
-                    else
-                        fixed_block(m, q, 1, own, scales + r, y + r * ldy, ldy, columns,
-                                    LEAST(16, n - r));
+    if (share_tile(columns) && m->dtype == MATMUL_INT4)
+        fixed_share(m, p, end, x, scales, y, ldy, columns, MATMUL_INT4);
+    else if (share_tile(columns))
+        fixed_share(m, p, end, x, scales, y, ldy, columns, MATMUL_INT8);
+    else
+        for (int64_t begin = 0; begin < n; begin += most)
+            for (int64_t q = p; q < end; q += 2) {
+                int64_t stop = LEAST(n, begin + most);
+                int panels = end - q > 1 ? 2 : 1;
+                if (m->dtype == MATMUL_INT8)
+                    fixed_pair(m, q, panels, x, block, scales, y, ldy, columns, begin, stop,
+                               MATMUL_INT8);
+                else if (stop - begin <= 16)
+                    fixed_pair(m, q, panels, x, block, scales, y, ldy, columns, begin, stop,
+                               MATMUL_INT4);
+                else {
+                    int64_t wide = steps * DEEP, outs = LEAST(16 * panels, m->out - 16 * q);
+                    int8_t *room = int4_room(32 * (size_t)wide);
+                    Matrix part = int4_part(m, 16 * q, outs, room, wide, wide);
+                    fixed_pair(&part, 0, panels, x, block, scales, y + 16 * q, ldy, columns, begin,
+                               stop, MATMUL_INT8);
                 }
-    }
+            }
     _tile_release();
 }
 #endif

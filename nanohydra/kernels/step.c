@@ -99,7 +99,7 @@ static void product(const Program *p, const Op *op, const Step *step, Team *team
 static int weights_of(const Op *op, const Step *step) {
     int found = step->num_adapters && op->kind == PRODUCT ? MATMUL_PLAIN : 0;
     for (int64_t m = 0; m < op->count; m++)
-        found |= op->matrix[m].dtype == MATMUL_INT8 ? MATMUL_WHOLE : MATMUL_PLAIN;
+        found |= matmul_wants(&op->matrix[m]);
     return found;
 }
 

@@ -22,7 +22,7 @@ KINDS = (
 )  # fmt: skip
 NORMS = ("none", "rms", "layer")
 ACTIVATIONS = ("swiglu", "geglu", "gelu", "relu2")
-DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
+DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2, torch.uint8: 3}  # uint8: int4
 STRIP = 64  # as in step_adapters.h
 MOST_HEAD = 256  # numbers of a head, as MOST_SIZE of step_attention.h
 

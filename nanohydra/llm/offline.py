@@ -35,7 +35,7 @@ class LLM:
 
     model: a folder, a run, OWNER/NAME at the hub, or what `nanohydra.load` gave.
     revision: branch, tag or commit at the hub. device: "auto" is CUDA where there is one.
-    dtype: None is that of the file. weights: "int8" takes a byte for each, on a CPU.
+    dtype: None is that of the file. weights: "int8" or "int4", on a CPU.
     settings: fields of `EngineConfig`, for example max_rows=32.
     Raises UserError for a model that is not there, and for a setting that cannot work.
     """

@@ -12,6 +12,7 @@ import torch
 from nanohydra.adapters import AdapterWeights
 from nanohydra.engine import Engine, EngineConfig, Request, SamplingParams
 from nanohydra.model import Decoder
+from nanohydra.model.quantised import KINDS, quantise_decoder
 
 Make = Callable[..., AdapterWeights]
 Answer = tuple[tuple[int, ...], tuple[float, ...]]
@@ -71,10 +72,31 @@ def test_the_company_changes_no_bit(
     dtype: torch.dtype,
     runner: Literal["torch", "native"],
 ) -> None:
-    """Batched, cached, preempted and guessed ahead against each alone, read in one piece."""
     window = 7 if "sliding" in layers else 0
     model = make_decoder(layer_types=layers, sliding_window=window).to(dtype)
     weights = [make_adapter(model, seed) for seed in (1, 2)]
+    check(model, weights, runner, seed=len(layers))
+
+
+@pytest.mark.parametrize("runner", ["torch", "native"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_nor_does_it_with_whole_weights(
+    make_decoder: Callable[..., Decoder],
+    make_adapter: Make,
+    kind: str,
+    dtype: torch.dtype,
+    runner: Literal["torch", "native"],
+) -> None:
+    model = make_decoder(layer_types=("full",), tie_embeddings=False).to(dtype).eval()
+    weights = [make_adapter(model, seed) for seed in (1, 2)]
+    check(quantise_decoder(model, dtype, kind), weights, runner, seed=4)
+
+
+def check(
+    model: Decoder, weights: list[AdapterWeights], runner: Literal["torch", "native"], *, seed: int
+) -> None:
+    """Batched, cached, preempted and guessed ahead against each alone, read in one piece."""
 
     def engine(**fields: Any) -> Engine:
         config = EngineConfig(deterministic=True, runner="auto", **fields)
@@ -87,7 +109,7 @@ def test_the_company_changes_no_bit(
             made.load(each)
         return made
 
-    rng = random.Random(len(layers))
+    rng = random.Random(seed)
     requests = workload(rng, [None, *(each.id for each in weights)])
     alone = engine(max_rows=1, prefix_caching=False)
     expected: dict[Any, Answer] = {}

@@ -16,7 +16,7 @@ from nanohydra.adapters.weights import AdapterWeights
 from nanohydra.engine.native_runner import NativeRunner, Teams
 from nanohydra.kernels import step
 from nanohydra.model import Decoder
-from nanohydra.model.int8 import quantise_decoder
+from nanohydra.model.quantised import KINDS, quantise_decoder
 from tests.engine.native import SHAPES, VOCAB, flat_batch, random_model
 
 pytestmark = pytest.mark.skipif(step.library() is None, reason="no C compiler on this machine")
@@ -174,8 +174,9 @@ def test_adapters_add_what_folding_them_in_adds(
 @torch.inference_mode()
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("kind", ["gpt2", "smollm3"])
-def test_int8_weights(kind: str, dtype: torch.dtype) -> None:
-    model = quantise_decoder(random_model(kind), dtype)
+@pytest.mark.parametrize("weights", KINDS)
+def test_whole_weights(weights: str, kind: str, dtype: torch.dtype) -> None:
+    model = quantise_decoder(random_model(kind), dtype, weights)
     ids = random_ids((40,))[0]
     runner = runner_of(model)
     found = whole(runner, ids, [1, 2, 3])

@@ -10,10 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nanohydra.kernels import matmul, quantise
+from nanohydra.kernels import matmul, quantise, quantise4
+from nanohydra.kernels.int4 import unpack
 from nanohydra.kernels.native import load
 
-KINDS = ["float32", "bfloat16", "int8 in float32", "int8 in bfloat16"]
+KINDS = [
+    *("float32", "bfloat16", "int8 in float32", "int8 in bfloat16"),
+    *("int4 in float32", "int4 in bfloat16"),
+]
 # The processor's best, the same without its matrix unit, and what older ones have.
 BUILDS = {
     "best": ((), 1),
@@ -52,11 +56,24 @@ def has_tiles(loaded: ctypes.CDLL) -> bool:
     return loaded is build("best") and loaded.matmul_start(1) == b"amx"
 
 
-def layer(kind: str, num_out: int, width: int) -> tuple[Tensor, Tensor | None, torch.dtype]:
-    """Weights, scales, and the model's dtype."""
+def layer(
+    kind: str, num_out: int, width: int, first: int | None = None
+) -> tuple[Tensor, Tensor | None, torch.dtype]:
+    """Weights, scales, and the model's dtype; of the first outputs alone."""
     dtype = torch.float32 if "float32" in kind else torch.bfloat16
-    weight = numbers(num_out, width, seed=num_out).to(dtype)
-    return (*quantise(weight), dtype) if "int8" in kind else (weight, None, dtype)
+    weight = numbers(num_out, width, seed=num_out).to(dtype)[:first]
+    if "int8" in kind:
+        return (*quantise(weight), dtype)
+    return (*quantise4(weight), dtype) if "int4" in kind else (weight, None, dtype)
+
+
+def meant(weight: Tensor, scale: Tensor | None, width: int) -> Tensor:
+    """The weights in float64."""
+    if scale is None:
+        return weight.double()
+    if weight.dtype == torch.uint8:
+        weight = unpack(weight, len(scale), width)
+    return weight.double() * scale[:, None].double()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -69,7 +86,7 @@ def test_products_equal_those_in_float64(
     kind: str, rows: int, num_out: int, width: int, loaded: ctypes.CDLL
 ) -> None:
     weight, scale, dtype = layer(kind, num_out, width)
-    exact = weight.double() if scale is None else weight.double() * scale[:, None].double()
+    exact = meant(weight, scale, width)
     for x in (numbers(rows, width), numbers(rows, width).bfloat16()):
         for bias in (None, numbers(num_out, seed=9).to(dtype)):
             out = torch.full((rows, num_out), torch.nan)
@@ -125,13 +142,9 @@ def test_a_row_has_the_same_bits_alone_and_in_any_batch(
     pieces = [(0, 1), (1, 3), (3, 8), (8, 24), (24, 41), (41, 80), (80, 210), (210, 600)]
     assert torch.equal(torch.cat([run(*piece) for piece in pieces]), whole)
     # Fewer outputs, too: the matrix may be a part of a larger one.
+    few_weights, few_scales, _ = layer(kind, num_out, width, 5)
     few = matmul.linear(
-        x[:5],
-        weight[:5].contiguous(),
-        bias[:5].contiguous(),
-        None if scale is None else scale[:5].contiguous(),
-        dtype=dtype,
-        loaded=loaded,
+        x[:5], few_weights, bias[:5].contiguous(), few_scales, dtype=dtype, loaded=loaded
     )
     assert torch.equal(few, whole[:5, :5])
 
@@ -142,9 +155,9 @@ def test_numbers_that_are_none_stay_in_their_row(loaded: ctypes.CDLL) -> None:
     x[3, 69], x[7, 0] = torch.nan, torch.inf
     bad = torch.zeros(20, 30, dtype=torch.bool)
     bad[3], bad[7] = True, True
-    quantised, scale = quantise(weight)
-    y = matmul.linear(x, quantised, None, scale, dtype=torch.bfloat16, loaded=loaded)
-    assert torch.equal(y.isfinite(), ~bad)
+    for quantised, scale in (quantise(weight), quantise4(weight)):
+        y = matmul.linear(x, quantised, None, scale, dtype=torch.bfloat16, loaded=loaded)
+        assert torch.equal(y.isfinite(), ~bad)
     weight[29, 69] = torch.nan
     bad[:, 29] = True
     y = matmul.linear(x, weight, dtype=torch.bfloat16, loaded=loaded)
