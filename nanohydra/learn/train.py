@@ -133,13 +133,6 @@ class _Run:
         self.anchors = anchors.joined(own).joined(held)
         first, second = len(anchors.samples), len(anchors.samples) + len(own.samples)
         samples = self.anchors.samples
-        rng = Random(f"{config.seed} words")
-        fewer: dict[Sample, list[Sample]] = {}
-        for item in new:
-            sample = encode_item(tokenizer, item, longest)
-            made = variants(item, config.train.word_dropout, rng)
-            others = [encode_item(tokenizer, each, longest) for each in made]
-            fewer[sample] = [each for each in others if len(each.ids) <= len(sample.ids)]
         often = [item for item in new if item.kind == "reverse"] * (config.train.reverse_times - 1)
         pools = {
             "new": [encode_item(tokenizer, item, longest) for item in (*new, *often)],
@@ -154,13 +147,24 @@ class _Run:
         widest = max(len(s.ids) - 1 for pool in pools.values() for s in pool)
         self.row_length = row_length = max(config.train.row_length, widest)
         self.mixture = Mixture(
-            pools, shares, row_length=row_length, seed=config.seed, variants=fewer
+            pools, shares, row_length=row_length, seed=config.seed, variants=self.fewer_words(new)
         )
         tokens = self.mixture.shares["new"] * row_length * config.train.rows_per_step
         epoch = sum(len(sample.ids) - 1 for sample in pools["new"]) / tokens  # in steps
         passes = math.ceil(config.train.max_epochs * epoch)
         self.last = min(config.train.max_steps, max(config.train.min_steps, passes))
         self.check_every = max(config.train.check_every, round(epoch / 2))
+
+    def fewer_words(self, items: Sequence[StudyItem]) -> dict[Sample, list[Sample]]:
+        """What may stand in the place of an item's sequence: its question with fewer words."""
+        rng, longest = Random(f"{self.config.seed} words"), self.model.config.max_seq_len
+        found: dict[Sample, list[Sample]] = {}
+        for item in items:
+            sample = encode_item(self.loaded.tokenizer, item, longest)
+            made = variants(item, self.config.train.word_dropout, rng)
+            others = [encode_item(self.loaded.tokenizer, each, longest) for each in made]
+            found[sample] = [each for each in others if len(each.ids) <= len(sample.ids)]
+        return found
 
     def save_memory(self) -> None:
         """Let the layers be computed again where their insides take too much memory."""
