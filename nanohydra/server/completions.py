@@ -132,15 +132,16 @@ async def frames(
 ) -> AsyncGenerator[bytes]:
     """A streamed reply as server-sent events; the answers that ended go to `account`.
 
-    The recorder has seen each event already.
+    The recorder has seen each event already. What belongs together is sent together.
     """
     found: list[Done] = []
+    roles = [reply.chunk(n, {"role": "assistant", "content": ""}) for n in range(num_choices)]
+    held = b"".join(map(wire.frame, roles))  # until there is something to say
     try:
-        for index in range(num_choices):
-            yield wire.frame(reply.chunk(index, {"role": "assistant", "content": ""}))
         async for index, event in items:
             if isinstance(event, TextDelta) and not event.tokens:
-                yield reply.text(index, event.text)
+                yield held + reply.text(index, event.text)
+                held = b""
                 continue
             if isinstance(event, Done):
                 found.append(event)
@@ -148,10 +149,13 @@ async def frames(
             chunk = chunk_of(reply, index, event)
             if isinstance(event, Done) and index == 0 and recorder is not None:
                 chunk["nanohydra"]["saved"] = not recorder.failed
-            yield wire.frame(chunk)
+            held += wire.frame(chunk)
+            if len(found) < num_choices:
+                yield held
+                held = b""
         if reply.usage:
-            yield wire.frame(reply.usage_chunk([done.usage for done in found]))
-        yield wire.DONE_FRAME
+            held += wire.frame(reply.usage_chunk([done.usage for done in found]))
+        yield held + wire.DONE_FRAME
     except ApiError as error:
         yield wire.frame(error.body())
     except Exception:

@@ -130,7 +130,7 @@ class Learning(Protocol):
         """The lessons in a file, not yet taken."""
 
 
-def learning_of(service: Here, owner: Owner) -> Learning:
+async def learning_of(service: Here, owner: Owner) -> Learning:
     """What who asks has taught. Raises ApiError: 404 without learning, 503 while it loads."""
     if service.learning is not None:
         return service.learning.of(owner)

@@ -245,7 +245,10 @@ class Service:
             await asyncio.to_thread(self._chat.engine.close)
 
 
-def service_of(request: Request) -> Service:
+# Coroutines, as FastAPI runs plain functions in threads, which takes longer than they do.
+
+
+async def service_of(request: Request) -> Service:
     """The service behind a request's app."""
     service = request.app.state.service
     assert isinstance(service, Service)
@@ -255,7 +258,7 @@ def service_of(request: Request) -> Service:
 Here = Annotated[Service, Depends(service_of)]
 
 
-def owner_of(request: Request) -> str:
+async def owner_of(request: Request) -> str:
     """Whose request it is, as the guard found out from its key."""
     owner = request.state.owner
     assert isinstance(owner, str)
@@ -265,7 +268,7 @@ def owner_of(request: Request) -> str:
 Owner = Annotated[str, Depends(owner_of)]
 
 
-def journal_of(service: Here, owner: Owner) -> Journal:
+async def journal_of(service: Here, owner: Owner) -> Journal:
     """The conversations of who asks, and no others."""
     return service.journal.of(owner)
 

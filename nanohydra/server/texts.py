@@ -222,10 +222,10 @@ async def frames(
 ) -> AsyncGenerator[bytes]:
     """A streamed reply as server-sent events; the answers that ended go to `account`."""
     found: list[Done] = []
+    num_choices, held = len(reply.offsets), b""
     try:
         if reply.body.echo:
-            for index in range(len(reply.offsets)):
-                yield wire.frame(reply.begin(index))
+            yield b"".join(wire.frame(reply.begin(index)) for index in range(num_choices))
         async for index, event in items:
             assert isinstance(event, TextDelta | Done)
             if isinstance(event, TextDelta) and reply.body.logprobs is None:
@@ -234,10 +234,13 @@ async def frames(
             if isinstance(event, Done):
                 found.append(event)
                 refuse_failed(event)
-            yield wire.frame(reply.piece(index, event))
+            held += wire.frame(reply.piece(index, event))
+            if len(found) < num_choices:
+                yield held
+                held = b""
         if reply.usage:
-            yield wire.frame({**reply.head, "choices": [], "usage": reply.usage_json(found)})
-        yield wire.DONE_FRAME
+            held += wire.frame({**reply.head, "choices": [], "usage": reply.usage_json(found)})
+        yield held + wire.DONE_FRAME
     except ApiError as error:
         yield wire.frame(error.body())
     except Exception:
