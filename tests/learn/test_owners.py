@@ -59,6 +59,15 @@ def test_what_was_said_by_another_is_no_duplicate(world: World) -> None:
     assert taken["warnings"] == [] and len(taken["lessons"]) == 1
 
 
+def test_a_waiting_job_is_not_for_others_to_end(world: World) -> None:
+    job = world.teach(PRINTER, owner="ana", work=False)["job"]
+    for owner in ("ben", "local"):
+        with pytest.raises(UnknownJob, match="there is no job"):
+            world.service.of(owner).cancel(job)
+    assert world.service.of("ana").job(job)["state"] == "queued"
+    assert world.service.of("ana").cancel(job)["state"] == "cancelled"
+
+
 def test_a_study_denies_nothing_that_others_told(world: World) -> None:
     scanner = {"kind": "fact", "text": "The scanner in our hall is called Osprey."}
     world.teach(scanner, owner="ana")
