@@ -44,14 +44,16 @@ class FakeText:
         lines = [f"{message.role}: {message.content}\n" for message in messages]
         return self.encode("".join(lines) + "assistant:" * add_generation_prompt)
 
-    async def embed(self, ids: Sequence[int]) -> list[float]:
-        """Three numbers of length 1."""
+    async def embed(self, ids: Sequence[int], *, adapter: str | None = None) -> list[float]:
+        """Three numbers of length 1; with an adapter others."""
         self._check(ids)
-        vector = [float(len(ids)), float(ids[0]), 1.0]
+        vector = [float(len(ids)), float(ids[0]), 1.0 if adapter is None else 2.0]
         length = math.hypot(*vector)
         return [value / length for value in vector]
 
-    async def score(self, ids: Sequence[int], top: int = 0) -> list[Token]:
+    async def score(
+        self, ids: Sequence[int], top: int = 0, *, adapter: str | None = None
+    ) -> list[Token]:
         """Each token has one chance in two."""
         self._check(ids)
         first, *rest = (Token(id=id, data=self.token(id), logprob=math.log(0.5)) for id in ids)

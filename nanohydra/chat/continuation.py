@@ -36,6 +36,7 @@ class Continuation(AnswerReader):
         self.round = Round(prompt_ids=tuple(prompt_ids), params=sampling)
         super().__init__(tokenizer, params, params.stop)
         self.max_length = max_length
+        self.num_prompt = len(prompt_ids)
         self._decoder = StreamDecoder(tokenizer, continues=True)
 
     async def run(
@@ -52,13 +53,12 @@ class Continuation(AnswerReader):
         finally:
             events.close()
         clock.end_round()
-        num_prompt = len(self.round.prompt_ids)
         yield Done(
             finish_reason=self.finish_reason,
             usage=Usage(
-                prompt_tokens=num_prompt,
+                prompt_tokens=self.num_prompt,
                 completion_tokens=self.num_tokens,
-                context_tokens=num_prompt + self.num_tokens,
+                context_tokens=self.num_prompt + self.num_tokens,
                 context_length=self.max_length,
             ),
             timings=clock.timings(),
@@ -67,6 +67,7 @@ class Continuation(AnswerReader):
             adapter=adapter,
             tokens=tuple(self.tokens),
             gaps=tuple(clock.gaps),
+            logprob=self.logprob,
         )
 
     def _text_of(self, event: Event, id: int) -> str | None:

@@ -123,10 +123,13 @@ class TextDelta:
     """More text of the reply; whole characters, never a part of a stop string.
 
     tokens: those that are complete with it, where the parameters ask for their probabilities.
+    prompt_tokens, completion_tokens: as in `Usage`, so far.
     """
 
     text: str
     tokens: tuple[Token, ...] = ()
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
     kind: Literal["text"] = "text"
 
 
@@ -173,6 +176,7 @@ class Done:
     calls: those that the caller has to run, with finish_reason "tool_calls"; they are in the last
         message as well. Each is a `CallDelta` that is whole.
     gaps: seconds between each token of a round and the next.
+    logprob: the sum of the logs of the probabilities of all tokens that were written.
     """
 
     finish_reason: FinishReason | Literal["tool_calls"]
@@ -185,6 +189,7 @@ class Done:
     tokens: tuple[Token, ...] = ()
     calls: tuple[CallDelta, ...] = ()
     gaps: tuple[float, ...] = ()
+    logprob: float = 0.0
     kind: Literal["done"] = "done"
 
 

@@ -189,19 +189,22 @@ class ChatModel:
             messages, tools=tools, add_generation_prompt=add_generation_prompt
         ).ids
 
-    async def embed(self, ids: Sequence[int]) -> list[float]:
+    async def embed(self, ids: Sequence[int], *, adapter: str | None = None) -> list[float]:
         """The mean of the model's final hidden states over a text, of length 1.
 
-        Raises UserError for a text that does not fit into the context, and EngineStopped.
+        Raises UserError for a text that does not fit into the context and for an adapter that is
+        not loaded, and EngineStopped.
         """
-        return await embed(self.engine, ids, self.context_length)
+        return await embed(self.engine, ids, self.context_length, adapter)
 
-    async def score(self, ids: Sequence[int], top: int = 0) -> list[Token]:
+    async def score(
+        self, ids: Sequence[int], top: int = 0, *, adapter: str | None = None
+    ) -> list[Token]:
         """Each token of a text with its probability after those before it; NaN for the first.
 
         top: how many of the likeliest come along. Raises as `embed` does.
         """
-        found = await score(self.engine, ids, self.context_length, top)
+        found = await score(self.engine, ids, self.context_length, top, adapter)
         return [token_of(self.tokenizer, event) for event in found]
 
     def _plan(

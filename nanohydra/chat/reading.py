@@ -15,12 +15,14 @@ from nanohydra.tokenizer import Tokenizer
 class AnswerReader:
     """Counts tokens, holds back what may be a stop string, and notes why the answer ended.
 
-    How a token becomes text, and which have none, is the subclass's: `_text_of` and `_flush`.
+    num_prompt, num_before: tokens of the prompt, and of the answer's earlier rounds. How tokens
+    become text, and which have none, is the subclass's: `_text_of`, `_text_of_all` and `_flush`.
     """
 
     def __init__(self, tokenizer: Tokenizer, params: ChatParams, stop: tuple[str, ...]) -> None:
         self.tokenizer = tokenizer
-        self.num_tokens = 0
+        self.num_prompt = self.num_before = self.num_tokens = 0
+        self.logprob = 0.0
         self.text = ""
         self.tokens: list[Token] = []
         self.finish_reason: FinishReason | None = None
@@ -36,7 +38,7 @@ class AnswerReader:
         shown = ""
         for event in events:
             if event.token_id is not None:
-                self.num_tokens += 1
+                self._count(event)
                 shown += self._read_token(event, event.token_id)
             if not self._stops.hit and event.finish_reason is not None:
                 text = self._flush()
@@ -53,14 +55,14 @@ class AnswerReader:
         if self._trail is not None:
             tokens = self._trail.take(len(shown), last=self.finish_reason is not None)
             self.tokens += tokens
-        return TextDelta(text=shown, tokens=tokens)
+        return self._delta(shown, tokens)
 
     def _take_plain(self, events: Iterable[Event]) -> TextDelta:
         """The same where the engine alone ends the text: its tokens are decoded together."""
         written, most = list[Event](), self.tokenizer.vocab_size
         for event in events:
             if event.token_id is not None:
-                self.num_tokens += 1
+                self._count(event)
                 if event.token_id < most:
                     written.append(event)
             if event.finish_reason is not None:
@@ -70,7 +72,19 @@ class AnswerReader:
         if self.finish_reason is not None:
             shown += self._flush()
         self.text += shown
-        return TextDelta(text=shown)
+        return self._delta(shown)
+
+    def _count(self, event: Event) -> None:
+        self.num_tokens += 1
+        self.logprob += event.logprob
+
+    def _delta(self, shown: str, tokens: tuple[Token, ...] = ()) -> TextDelta:
+        return TextDelta(
+            text=shown,
+            tokens=tokens,
+            prompt_tokens=self.num_prompt,
+            completion_tokens=self.num_before + self.num_tokens,
+        )
 
     def _read_token(self, event: Event, id: int) -> str:
         # A model's vocabulary may be padded beyond its tokenizer's.

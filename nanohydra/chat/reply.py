@@ -132,6 +132,7 @@ class Reply:
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.context_tokens = 0
+        self.logprob = 0.0
         self._num_calls = sum(len(message.tool_calls) for message in messages)
 
     def branch(self, index: int) -> Reply:
@@ -179,7 +180,9 @@ class Reply:
     def reader(self) -> RoundReader:
         """What takes in the tokens of the round."""
         tools = self.tools
-        return RoundReader(self.tokenizer, self.params, tools, self.offer, self._num_calls)
+        reader = RoundReader(self.tokenizer, self.params, tools, self.offer, self._num_calls)
+        reader.num_prompt, reader.num_before = self.prompt_tokens, self.completion_tokens
+        return reader
 
     def end_round(self, reader: RoundReader) -> tuple[ToolCall, ...]:
         """Take in what the model wrote; returns the calls to run, if the reply goes on.
@@ -190,6 +193,7 @@ class Reply:
         assert reader.finish_reason is not None
         self.completion_tokens += reader.num_tokens
         self.context_tokens += reader.num_tokens
+        self.logprob += reader.logprob
         self.tokens += reader.tokens
         if reader.calls is not None and reader.calls.whole:
             self._end_with_calls(reader, reader.calls)
@@ -245,6 +249,7 @@ class Reply:
             tokens=tuple(self.tokens),
             calls=self.calls,
             gaps=tuple(clock.gaps),
+            logprob=self.logprob,
         )
 
     def _named(self, call: ToolCall) -> ToolCall:

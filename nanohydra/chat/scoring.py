@@ -1,7 +1,7 @@
 """What a model makes of a text that is given: its hidden states, and how likely each token is.
 
 The engine's thread computes it between two steps, a slice of the text at a time, so that running
-replies are not held up for longer than by a prompt. Answers by the model itself, without adapters.
+replies are not held up for longer than by a prompt.
 """
 
 from __future__ import annotations
@@ -17,24 +17,33 @@ from torch import Tensor
 
 from nanohydra.core.errors import UserError
 from nanohydra.engine import Engine, EngineThread, Event
+from nanohydra.engine.adapted import adapted
 
 T = TypeVar("T")
 
 
-async def embed(thread: EngineThread, ids: Sequence[int], max_length: int) -> list[float]:
+async def embed(
+    thread: EngineThread, ids: Sequence[int], max_length: int, adapter: str | None = None
+) -> list[float]:
     """The mean of the final hidden states over a text, scaled to length 1."""
     total = torch.zeros(0)
 
     def add(x_TD: Tensor, start: int) -> Tensor:
         return x_TD.float().sum(0)
 
-    async for part in sliced(thread, ids, max_length, add):
+    async for part in sliced(thread, ids, max_length, adapter, add):
         total = part if not len(total) else total + part
     mean_D = torch.nn.functional.normalize(total / len(ids), dim=0)
     return [float(value) for value in mean_D.tolist()]
 
 
-async def score(thread: EngineThread, ids: Sequence[int], max_length: int, top: int) -> list[Event]:
+async def score(
+    thread: EngineThread,
+    ids: Sequence[int],
+    max_length: int,
+    top: int,
+    adapter: str | None = None,
+) -> list[Event]:
     """Each token with the natural log of its probability; NaN for the first one."""
     known = thread.engine.config.num_ids or None
     events = [Event(request_id="", token_id=ids[0], logprob=math.nan)] if ids else []
@@ -55,7 +64,7 @@ async def score(thread: EngineThread, ids: Sequence[int], max_length: int, top: 
             for n, id in enumerate(following.tolist())
         ]
 
-    async for part in sliced(thread, ids, max_length, rate):
+    async for part in sliced(thread, ids, max_length, adapter, rate):
         events += part
     return events
 
@@ -64,6 +73,7 @@ async def sliced(
     thread: EngineThread,
     ids: Sequence[int],
     max_length: int,
+    adapter: str | None,
     use: Callable[[Tensor, int], T],
 ) -> AsyncGenerator[T]:
     """What `use` makes of the hidden states x_TD of each slice, which begins at a place.
@@ -81,9 +91,13 @@ async def sliced(
     state = thread.engine.model.init_state(1, len(ids))
 
     def read(start: int, engine: Engine) -> T:
-        with torch.inference_mode():
+        with torch.inference_mode(), adapted(engine, adapter):
             part = torch.tensor([ids[start : start + size]], device=engine.model.device)
             return use(engine.model.hidden(part, state=state)[0], start)
 
-    for start in range(0, len(ids), size):
-        yield await asyncio.wrap_future(thread.call(partial(read, start)))
+    hold = thread.hold(adapter)  # from the first slice to the last
+    try:
+        for start in range(0, len(ids), size):
+            yield await asyncio.wrap_future(thread.call(partial(read, start)))
+    finally:
+        hold.close()

@@ -101,11 +101,14 @@ class LLM:
         asked = conversations_of(messages, self.tokenizer, tools)
         return self._run(asked, params, adapter, n, stop)
 
-    def embed(self, texts: Prompt | Sequence[Prompt]) -> list[list[float]]:
+    def embed(
+        self, texts: Prompt | Sequence[Prompt], *, adapter: AdapterLike | None = None
+    ) -> list[list[float]]:
         """A vector of length 1 for each text: the mean of the model's final hidden states."""
         asked = prompts_of(texts, self.tokenizer)
         with self._lock:
-            return setup.embed(self.engine.model, asked, self.engine.max_length)
+            id = setup.find_adapter(self.engine, adapter, self._folders)
+            return setup.embed(self.engine, asked, id)
 
     def load_adapter(self, adapter: AdapterLike) -> str:
         """Make an adapter ready, and return the id under which `generate` knows it."""

@@ -105,11 +105,13 @@ class AsyncLLM:
         (asked,) = _one(conversations_of(messages, self.tokenizer, tools))
         return self._stream(asked, params, adapter, n, stop, priority)
 
-    async def embed(self, texts: Prompt | Sequence[Prompt]) -> list[list[float]]:
+    async def embed(
+        self, texts: Prompt | Sequence[Prompt], *, adapter: AdapterLike | None = None
+    ) -> list[list[float]]:
         """As `LLM.embed`, between two steps of what runs."""
         asked = prompts_of(texts, self.tokenizer)
-        limit = self.engine.engine.max_length
-        work = self.engine.call(lambda engine: setup.embed(engine.model, asked, limit))
+        id = None if adapter is None else await self.load_adapter(adapter)
+        work = self.engine.call(lambda engine: setup.embed(engine, asked, id))
         return await asyncio.wrap_future(work)
 
     async def load_adapter(self, adapter: AdapterLike) -> str:

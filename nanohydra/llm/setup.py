@@ -21,9 +21,9 @@ from nanohydra.checkpoint.weights import ModelTensors
 from nanohydra.core.errors import UserError
 from nanohydra.core.registry import suggest
 from nanohydra.engine import Engine, EngineConfig, Request, SamplingParams
+from nanohydra.engine.adapted import adapted
 from nanohydra.llm.prompts import Asked
 from nanohydra.llm.writing import Writing
-from nanohydra.model import Decoder
 from nanohydra.tokenizer import Tokenizer
 
 SETTINGS = tuple(f.name for f in fields(EngineConfig) if f.name != "num_ids")
@@ -144,13 +144,15 @@ def make_request(
 
 
 @torch.inference_mode()
-def embed(model: Decoder, asked: Sequence[Asked], limit: int) -> list[list[float]]:
+def embed(engine: Engine, asked: Sequence[Asked], adapter: str | None) -> list[list[float]]:
     """The mean of a text's final hidden states, of length 1. Raises UserError for one too long."""
+    model, limit = engine.model, engine.max_length
     for one in asked:
         if not 0 < len(one.ids) <= limit:
             raise UserError(f"a text has {len(one.ids)} tokens; it may have 1 to {limit}")
     found = []
-    for one in asked:
-        x_TD = model.hidden(torch.tensor([one.ids], device=model.device))[0].float()
-        found.append(F.normalize(x_TD.mean(0), dim=0).tolist())
+    with adapted(engine, adapter):
+        for one in asked:
+            x_TD = model.hidden(torch.tensor([one.ids], device=model.device))[0].float()
+            found.append(F.normalize(x_TD.mean(0), dim=0).tolist())
     return found

@@ -31,6 +31,7 @@ from nanohydra.server.disconnect import EventStream, unless_gone
 from nanohydra.server.errors import STREAMED, ApiError
 from nanohydra.server.functions import chosen_tools
 from nanohydra.server.recorder import Recorder, record, watch
+from nanohydra.server.sampling import StreamOptions
 from nanohydra.server.schema import ChatRequest
 from nanohydra.server.service import ChatLike, Here, Owner
 
@@ -71,9 +72,11 @@ async def complete(body: ChatRequest, request: Request, service: Here, owner: Ow
 
 def reply_to(body: ChatRequest, config: ServerConfig, way: Way) -> wire.Wire:
     """The shape of the reply that a request asks for."""
+    options = body.stream_options or StreamOptions()
     return wire.Wire(
         config.model_name,
-        usage=body.stream_options is not None and body.stream_options.include_usage,
+        usage=options.include_usage,
+        running=options.continuous_usage_stats,
         logprobs=bool(body.logprobs),
         origin=way.origin,
     )
@@ -135,10 +138,12 @@ async def frames(
     The recorder has seen each event already. What belongs together is sent together.
     """
     found: list[Done] = []
-    roles = [reply.chunk(n, {"role": "assistant", "content": ""}) for n in range(num_choices)]
-    held = b"".join(map(wire.frame, roles))  # until there is something to say
+    begun, held = False, b""
     try:
         async for index, event in items:
+            if not begun:
+                begun, held = True, reply.begin(num_choices, event)
+            reply.count(index, event)
             if isinstance(event, TextDelta) and not event.tokens:
                 yield held + reply.text(index, event.text)
                 held = b""

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from nanohydra.server.answering import base_only
+from nanohydra.server.answering import pinned_adapter
 from nanohydra.server.completions import queueing
 from nanohydra.server.disconnect import unless_gone
 from nanohydra.server.errors import ApiError
 from nanohydra.server.inputs import Inputs, read_inputs
-from nanohydra.server.service import ChatLike, Here
+from nanohydra.server.service import ChatLike, Here, Owner
 
 router = APIRouter()
 
@@ -32,15 +32,17 @@ class EmbeddingRequest(BaseModel):
 
 
 @router.post("/v1/embeddings")
-async def embeddings(body: EmbeddingRequest, request: Request, service: Here) -> JSONResponse:
+async def embeddings(
+    body: EmbeddingRequest, request: Request, service: Here, owner: Owner
+) -> JSONResponse:
     """A vector of length 1 for each text; running answers go on in between."""
-    base_only(service, body.model)
     chat = service.admit()
+    adapter = await pinned_adapter(service, owner, body.model)
     found = await read_inputs(body.input, chat, service.config, "input")
 
     async def embed() -> list[list[float]]:
         with queueing(service.config):
-            return [await checked(chat, ids, body.dimensions) for ids in found]
+            return [await checked(chat, ids, adapter, body.dimensions) for ids in found]
 
     vectors = await unless_gone(request.receive, embed())
     count = sum(map(len, found))
@@ -58,9 +60,11 @@ async def embeddings(body: EmbeddingRequest, request: Request, service: Here) ->
     )
 
 
-async def checked(chat: ChatLike, ids: Any, dimensions: int | None) -> list[float]:
+async def checked(
+    chat: ChatLike, ids: Any, adapter: str | None, dimensions: int | None
+) -> list[float]:
     """The vector of a text. It cannot be shortened: its dimensions are in no order."""
-    vector = await chat.embed(ids)
+    vector = await chat.embed(ids, adapter=adapter)
     if dimensions not in (None, len(vector)):
         message = f"dimensions: this model's embeddings have {len(vector)}, not {dimensions}"
         raise ApiError(400, message, param="dimensions", code="unsupported_value")

@@ -7,7 +7,7 @@ options cost people days.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -48,7 +48,7 @@ class StreamOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     include_usage: bool = False
-    continuous_usage_stats: Literal[False] | None = None  # usage comes last alone
+    continuous_usage_stats: bool = False  # usage so far, of its choice, with every chunk
     include_obfuscation: bool = False  # accepted, nothing is padded
 
 

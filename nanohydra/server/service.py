@@ -120,10 +120,12 @@ class ChatLike(Protocol):
     ) -> list[int]:
         """Ids of a conversation as the model reads it. Blocks."""
 
-    async def embed(self, ids: Sequence[int]) -> list[float]:
+    async def embed(self, ids: Sequence[int], *, adapter: str | None = None) -> list[float]:
         """A vector of length 1 for a text."""
 
-    async def score(self, ids: Sequence[int], top: int = 0) -> list[Token]:
+    async def score(
+        self, ids: Sequence[int], top: int = 0, *, adapter: str | None = None
+    ) -> list[Token]:
         """Each token of a text with its probability; NaN for the first."""
 
 

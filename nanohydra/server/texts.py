@@ -39,7 +39,6 @@ class TextRequest(SamplingFields):
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {
         **sampling.NEUTRAL,
         "add_special_tokens": (None, True),
-        "best_of": (None, 1),
         "response_format": (None, {"type": "text"}),
         "suffix": (None, ""),
     }
@@ -48,6 +47,7 @@ class TextRequest(SamplingFields):
     max_tokens: Annotated[int, Field(ge=0, lt=2**31)] | None = DEFAULT_TOKENS
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=MAX_TOP)] | None = None
+    best_of: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def check_length(self) -> TextRequest:
@@ -58,7 +58,18 @@ class TextRequest(SamplingFields):
         if self.echo and self.logprobs is not None and self.stream:
             message = "echo: the prompt's probabilities come in one piece; leave out stream"
             raise ApiError(400, message, param="stream", code="unsupported_value")
+        if self.best_of is not None and self.best_of < (self.n or 1):
+            message = f"best_of: at least n, which is {self.n}, not {self.best_of}"
+            raise ApiError(400, message, param="best_of", code="invalid_value")
+        if self.num_written > (self.n or 1) and self.stream:
+            message = "best_of: which are the best is known at the end alone; leave out stream"
+            raise ApiError(400, message, param="best_of", code="unsupported_value")
         return self
+
+    @property
+    def num_written(self) -> int:
+        """Continuations of each prompt, of which the likeliest n are given."""
+        return 1 if self.max_tokens == 0 else self.best_of or self.n or 1
 
     def num_tokens(self, config: ServerConfig) -> int:
         """As many as asked for; null is what the context leaves."""
@@ -99,17 +110,18 @@ async def read_prompts(
 ) -> list[Prompt]:
     """The prompts as ids. Raises ApiError for too many of them."""
     found = await read_inputs(body.prompt, chat, config, "prompt")
-    if (body.n or 1) * len(found) > config.max_choices:
-        message = f"n: at most {config.max_choices} choices in all, not {body.n} of each prompt"
-        raise ApiError(400, message, param="n" if body.n else "prompt", code="invalid_value")
+    count = max(body.num_written, body.n or 1)
+    if count * len(found) > config.max_choices:
+        param = "best_of" if body.best_of else "n" if body.n else "prompt"
+        message = (
+            f"{param}: at most {config.max_choices} choices in all, not {count} of each prompt"
+        )
+        raise ApiError(400, message, param=param, code="invalid_value")
     scores = body.echo and body.logprobs is not None
-    if scores and adapter is not None:
-        message = "echo: only the base model tells the prompt's probabilities; name it in 'model'"
-        raise ApiError(400, message, param="echo", code="unsupported_value")
     prompts = []
     for ids in found:
         text = await asyncio.to_thread(chat.decode, ids) if body.echo else ""
-        tokens = await chat.score(ids, body.logprobs or 0) if scores else []
+        tokens = await chat.score(ids, body.logprobs or 0, adapter=adapter) if scores else []
         prompts.append(Prompt(ids=tuple(ids), text=text, tokens=tuple(tokens)))
     return prompts
 
@@ -127,7 +139,7 @@ async def submit(
         return [nothing(chat, prompt) for prompt in prompts for _ in range(body.n or 1)]
     params = body.params(config, chat.vocab_size, owner=owner, top_logprobs=body.logprobs)
     await chat.compile(params)
-    n = body.n or 1
+    n = body.num_written
     with queueing(config):
         queued = [chat.complete(each.ids, params, n=n, adapter=adapter) for each in prompts]
     return [stream for streams in queued for stream in streams]
@@ -147,6 +159,7 @@ class TextWire:
         self.offsets = [len(self.prompt(n).text) for n in range(len(prompts) * self.num_each)]
         options = body.stream_options
         self.usage = options is not None and options.include_usage
+        self.running = options is not None and options.continuous_usage_stats
         self.head: wire.Json = {
             "id": f"cmpl-{uuid.uuid4().hex}",
             "object": "text_completion",
@@ -174,26 +187,33 @@ class TextWire:
     def chunk(self, choices: list[wire.Json]) -> wire.Json:
         """A piece of a streamed reply."""
         value = {**self.head, "choices": choices}
-        return {**value, "usage": None} if self.usage else value
+        return {**value, "usage": None} if self.usage or self.running else value
 
     def begin(self, index: int) -> wire.Json:
         """The echoed prompt of a choice."""
         return self.chunk([self.choice(index, self.prompt(index).text, (), 0)])
 
-    def text(self, index: int, text: str) -> bytes:
-        """The frame of more text of a choice, where no probabilities are asked for."""
+    def text(self, index: int, delta: TextDelta) -> bytes:
+        """The frame of `piece` for more text."""
+        if self.running or self.body.logprobs is not None:
+            return wire.frame(self.piece(index, delta))
         frames = self._texts.get(index)
         if frames is None:
             empty = self.chunk([self.choice(index, wire.PLACE, (), 0)])
             frames = self._texts[index] = wire.TextFrames(empty)
-        return frames.of(text)
+        return frames.of(delta.text)
 
     def piece(self, index: int, event: TextDelta | Done) -> wire.Json:
         """What the client gets for an event."""
+        used = event.usage if isinstance(event, Done) else event
         if isinstance(event, Done):
-            return self.chunk([self.choice(index, "", (), 0, event.finish_reason)])
-        offset, self.offsets[index] = self.offsets[index], self.offsets[index] + len(event.text)
-        return self.chunk([self.choice(index, event.text, event.tokens, offset)])
+            value = self.chunk([self.choice(index, "", (), 0, event.finish_reason)])
+        else:
+            offset, self.offsets[index] = self.offsets[index], self.offsets[index] + len(event.text)
+            value = self.chunk([self.choice(index, event.text, event.tokens, offset)])
+        if self.running:
+            value["usage"] = wire.count_json(used.prompt_tokens, used.completion_tokens)
+        return value
 
     def usage_json(self, found: Sequence[Done]) -> wire.Json:
         """Tokens of all choices; each prompt counts once."""
@@ -206,15 +226,25 @@ class TextWire:
         }
 
     def completion(self, found: Sequence[Done]) -> wire.Json:
-        """A reply in one piece."""
-        choices = []
-        for index, done in enumerate(found):
+        """A reply in one piece: of each prompt's continuations the likeliest."""
+        choices: list[wire.Json] = []
+        each = len(found) // len(self.prompts)
+        groups = [found[start : start + each] for start in range(0, len(found), each)]
+        best = [done for group in groups for done in likeliest(group, self.num_each)]
+        for index, done in enumerate(best):
             prompt = self.prompt(index)
             text = prompt.text + wire.content_of(done.messages)
             tokens = (*prompt.tokens, *done.tokens)
             offset = 0 if prompt.tokens else len(prompt.text)
             choices.append(self.choice(index, text, tokens, offset, done.finish_reason))
         return {**self.head, "choices": choices, "usage": self.usage_json(found)}
+
+
+def likeliest(found: Sequence[Done], count: int) -> Sequence[Done]:
+    """So many of the continuations of a prompt, those with the highest sum of logprobs first."""
+    if len(found) <= count:
+        return found
+    return sorted(found, key=lambda done: done.logprob, reverse=True)[:count]
 
 
 async def frames(
@@ -228,8 +258,8 @@ async def frames(
             yield b"".join(wire.frame(reply.begin(index)) for index in range(num_choices))
         async for index, event in items:
             assert isinstance(event, TextDelta | Done)
-            if isinstance(event, TextDelta) and reply.body.logprobs is None:
-                yield reply.text(index, event.text)
+            if isinstance(event, TextDelta):
+                yield reply.text(index, event)
                 continue
             if isinstance(event, Done):
                 found.append(event)

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from nanohydra import __version__
-from nanohydra.chat import CallDelta, Done, Timings, Token, Usage
+from nanohydra.chat import CallDelta, ChatEvent, Done, TextDelta, Timings, Token, Usage
 from nanohydra.core.types import Message, ToolCall
 from nanohydra.server.probabilities import chat_logprobs
 from nanohydra.tokenizer import format_call
@@ -66,7 +66,11 @@ def message_json(message: Message) -> Json:
 def usage_json(usages: Sequence[Usage]) -> Json:
     """Tokens of all choices of a request; they share one prompt, which counts once."""
     prompt = usages[0].prompt_tokens if usages else 0
-    completion = sum(usage.completion_tokens for usage in usages)
+    return count_json(prompt, sum(usage.completion_tokens for usage in usages))
+
+
+def count_json(prompt: int, completion: int) -> Json:
+    """So many tokens."""
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
@@ -122,6 +126,7 @@ class Wire:
     """Names one reply and makes its pieces.
 
     usage: whether the client asked for usage in a stream; every chunk then has the field.
+    running: whether it holds what its choice has used so far, instead of null.
     logprobs: whether the client asked for the tokens' probabilities.
     origin: what the answer rests on, see `answering`; it joins the `nanohydra` object.
     """
@@ -131,10 +136,14 @@ class Wire:
         model: str,
         *,
         usage: bool = False,
+        running: bool = False,
         logprobs: bool = False,
         origin: Mapping[str, Any] | None = None,
     ) -> None:
         self.usage = usage
+        self.running = running
+        self.num_prompt = 0
+        self.num_written: dict[int, int] = {}  # by choice
         self.logprobs = logprobs
         self.origin = dict(origin or {})
         build = f"nanohydra-{__version__}"
@@ -163,14 +172,31 @@ class Wire:
             "finish_reason": finish_reason,
         }
         value: Json = {**self.head, "object": "chat.completion.chunk", "choices": [choice]}
-        if self.usage:
+        if self.running:
+            value["usage"] = count_json(self.num_prompt, self.num_written.get(index, 0))
+        elif self.usage:
             value["usage"] = None
         if nanohydra is not None:
             value["nanohydra"] = dict(nanohydra)
         return value
 
+    def begin(self, num_choices: int, first: ChatEvent) -> bytes:
+        """The frames that begin all choices, once their first event is there."""
+        if (used := used_at(first)) is not None:
+            self.num_prompt = used.prompt_tokens
+        start = {"role": "assistant", "content": ""}
+        return b"".join(frame(self.chunk(index, start)) for index in range(num_choices))
+
+    def count(self, index: int, event: ChatEvent) -> None:
+        """Note what a choice has used up to an event."""
+        if (used := used_at(event)) is not None:
+            self.num_prompt = used.prompt_tokens
+            self.num_written[index] = used.completion_tokens
+
     def text(self, index: int, text: str) -> bytes:
         """The frame of `chunk` for more text of a choice, which is most of what is ever sent."""
+        if self.running:
+            return frame(self.chunk(index, {"content": text}))
         frames = self._texts.get(index)
         if frames is None:
             frames = self._texts[index] = TextFrames(self.chunk(index, {"content": PLACE}))
@@ -199,6 +225,13 @@ class Wire:
             "usage": usage_json([done.usage for done in answers]),
             "nanohydra": {**self.origin, "choices": [extra(done) for done in answers]},
         }
+
+
+def used_at(event: ChatEvent) -> TextDelta | Usage | None:
+    """What an event says of the tokens so far."""
+    if isinstance(event, Done):
+        return event.usage
+    return event if isinstance(event, TextDelta) else None
 
 
 def said_json(done: Done) -> Json:

@@ -17,7 +17,7 @@ from nanohydra.chat import ChatEvent, ChatModel, ChatParams, Done, answer_all
 from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message
-from nanohydra.engine import Engine, EngineThread, residents
+from nanohydra.engine import Engine, EngineConfig, EngineThread, residents
 from nanohydra.model import Decoder, ModelConfig
 from nanohydra.tokenizer import Tokenizer
 from nanohydra.tools import Tool
@@ -71,14 +71,42 @@ def test_a_reply_by_an_adapter(loaded: Loaded, talk: Talk) -> None:
             chat.stream(HELLO, GREEDY, adapter="latest")
 
 
-def test_answer_all_by_an_adapter(loaded: Loaded) -> None:
-    weights = adapter_of(loaded.model)
+def fold(loaded: Loaded, weights: AdapterWeights) -> Loaded:
+    """The model with an adapter in its weights."""
     changed = copy.deepcopy(loaded.model)
     with torch.no_grad():
         for name, pair in weights.pairs.items():
             linear = changed.get_submodule(name)
             linear.weight += weights.config.scale * pair.b_OR @ pair.a_RI  # type: ignore[operator]
-    folded = Loaded(model=changed, tokenizer=loaded.tokenizer, config=loaded.config, manifest={})
+    return Loaded(model=changed, tokenizer=loaded.tokenizer, config=loaded.config, manifest={})
+
+
+def test_texts_are_rated_and_embedded_by_an_adapter(loaded: Loaded, talk: Talk) -> None:
+    weights = adapter_of(loaded.model)
+    folded = fold(loaded, weights)
+    ids = loaded.tokenizer.encode("hello there, hello")
+    with EngineThread(Engine(folded.model)) as thread:
+        chat = ChatModel(folded, thread)
+        wanted = asyncio.run(chat.embed(ids))
+        rated = [token.logprob for token in asyncio.run(chat.score(ids))]
+    with EngineThread(Engine(loaded.model, EngineConfig(prefill_tokens=4))) as thread:
+        chat = ChatModel(loaded, thread)
+        id = thread.load(weights)
+        base, text = asyncio.run(chat.embed(ids)), talk(chat, HELLO, GREEDY)[0]
+        assert asyncio.run(chat.embed(ids, adapter=id)) == pytest.approx(wanted, abs=1e-5)
+        found = [token.logprob for token in asyncio.run(chat.score(ids, adapter=id))]
+        assert found[1:] == pytest.approx(rated[1:], abs=1e-4)
+        # The model itself is as it was, and nothing holds the adapter any more.
+        assert asyncio.run(chat.embed(ids)) == base != pytest.approx(wanted, abs=1e-2)
+        assert talk(chat, HELLO, GREEDY)[0] == text
+        assert thread.unload(id, timeout_s=5.0)
+        with pytest.raises(UserError, match="not loaded"):
+            asyncio.run(chat.embed(ids, adapter=id))
+
+
+def test_answer_all_by_an_adapter(loaded: Loaded) -> None:
+    weights = adapter_of(loaded.model)
+    folded = fold(loaded, weights)
     asked = [HELLO, [Message(role="user", content="there 3 + 4")]]
     base = answer_all(loaded, asked, max_tokens=12)
     adapted = answer_all(loaded, asked, max_tokens=12, adapter=weights)

@@ -10,6 +10,7 @@ import torch
 import nanohydra
 from nanohydra import LLM, SamplingParams
 from nanohydra.adapters import load_adapter
+from nanohydra.adapters.combine import merge
 from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message
@@ -157,6 +158,20 @@ def test_embeddings_are_the_mean_of_the_last_states(folder: Path, loaded: Loaded
         torch.testing.assert_close(vector, mean / mean.norm())
     with pytest.raises(UserError, match="it may have 1 to"):
         llm.embed("long " * 500)
+
+
+def test_embeddings_by_an_adapter(folder: Path, loaded: Loaded, adapter: Path) -> None:
+    llm = LLM(folder)
+    base = llm.embed(PROMPTS)
+    found = torch.tensor(llm.embed(PROMPTS, adapter=adapter))
+    assert llm.embed(PROMPTS) == base
+    merged = merge(loaded.model, load_adapter(adapter, model=loaded.model)).model
+    with torch.no_grad():
+        for prompt, vector in zip(PROMPTS, found, strict=True):
+            ids = [*loaded.tokenizer.prefix_ids, *loaded.tokenizer.encode(prompt)]
+            mean = merged.hidden(torch.tensor([ids]))[0].mean(0)
+            torch.testing.assert_close(vector, mean / mean.norm(), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(found, torch.tensor(base), atol=1e-2)
 
 
 def test_a_failure_in_the_middle_leaves_nothing_under_way(

@@ -227,7 +227,7 @@ def test_text_parts_are_joined_and_developer_means_system(
         ({"suffix": "x"}, "suffix"),
         ({"audio": {}}, "audio"),
         (
-            {"stream_options": {"continuous_usage_stats": True}},
+            {"stream_options": {"continuous_usage_stats": "often"}},
             "stream_options.continuous_usage_stats",
         ),
         ({"temprature": 1}, "temprature"),

@@ -30,7 +30,7 @@ def test_a_prepared_frame_is_the_frame(usage: bool) -> None:
         for index in (0, 1, 0):
             delta = TextDelta(text=text)
             assert chat.text(index, text) == wire.frame(chunk_of(chat, index, delta))
-            assert texts.text(index, text) == wire.frame(texts.piece(index, delta))
+            assert texts.text(index, delta) == wire.frame(texts.piece(index, delta))
     assert json.loads(chat.text(0, TEXTS[2])[6:])["choices"][0]["delta"]["content"] == TEXTS[2]
 
 

@@ -143,6 +143,19 @@ def test_a_model_is_chosen_by_name(taught: TestClient, chat: FakeChat) -> None:
     )
 
 
+def test_a_version_embeds_texts(
+    taught: TestClient, learning: FakeLearning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = live_version(taught, HERON)
+    lesson = next(iter(learning.all_lessons.values()))
+    monkeypatch.setattr(learning, "_nearest", lambda question: lesson)  # a named one always answers
+    names = (f"default@{version}", "fake", "base", "default@nothing")
+    replies = [taught.post("/v1/embeddings", json={"input": "x", "model": n}) for n in names]
+    assert replies[3].status_code == 404 and replies[3].json()["error"]["param"] == "model"
+    vectors = [reply.json()["data"][0]["embedding"] for reply in replies[:3]]
+    assert vectors[0] != vectors[1] == vectors[2]
+
+
 def test_a_refusal_says_why(taught: TestClient) -> None:
     taken = teach(taught, {"kind": "fact", "text": "The moon is made of cheese."})
     job = taught.get(f"/learn/{taken['job']}").json()

@@ -75,6 +75,25 @@ def test_usage_comes_last_where_asked(official: openai.OpenAI) -> None:
     assert whole.total_tokens == whole.prompt_tokens + whole.completion_tokens
 
 
+def test_usage_so_far_comes_with_every_chunk(official: openai.OpenAI) -> None:
+    options = {"continuous_usage_stats": True, "include_usage": True}
+    *chunks, last = chat(
+        official, n=2, seed=5, temperature=1.5, stream=True, stream_options=options
+    )
+    assert last.choices == []
+    ends = []
+    for index in (0, 1):
+        mine = [chunk for chunk in chunks if chunk.choices[0].index == index]
+        counts = [chunk.usage.completion_tokens for chunk in mine]
+        assert counts[0] == 0 < counts[1] and counts == sorted(counts)
+        assert {chunk.usage.prompt_tokens for chunk in mine} == {last.usage.prompt_tokens}
+        ends.append(counts[-1])
+    assert sum(ends) == last.usage.completion_tokens
+    options = {"continuous_usage_stats": True}
+    found = list(chat(official, stream=True, stream_options=options))
+    assert found[-1].choices[0].finish_reason and found[-1].usage.completion_tokens > 0
+
+
 def test_choices_have_seeds_of_their_own(official: openai.OpenAI) -> None:
     three = chat(official, n=3, seed=5, temperature=1.5)
     said = [choice.message.content for choice in three.choices]

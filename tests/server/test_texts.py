@@ -83,10 +83,47 @@ def test_probabilities_with_the_prompt(official: openai.OpenAI, open_chat_model:
     assert "".join(chunk.choices[0].text for chunk in streamed) == found.text
 
 
+def test_the_likeliest_of_several_are_given(official: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {
+        "max_tokens": 8, "temperature": 1.5, "seed": 5, "extra_body": {"ignore_eos": True},
+    }  # fmt: skip
+    prompts = ["Once upon", "Hello there"]
+    every = complete(official, prompts, n=4, logprobs=0, **asked)
+    best = complete(official, prompts, n=2, best_of=4, **asked)
+    wanted = []
+    for group in (every.choices[:4], every.choices[4:]):
+        sums = {choice.text: sum(choice.logprobs.token_logprobs) for choice in group}
+        assert len(sums) == 4
+        wanted += sorted(sums, key=lambda text: -sums[text])[:2]
+    assert [choice.text for choice in best.choices] == wanted
+    assert [choice.index for choice in best.choices] == [0, 1, 2, 3]
+    assert best.usage == every.usage and best.choices[0].logprobs is None
+    again = complete(official, prompts[0], best_of=4, logprobs=1, **asked).choices
+    assert [choice.text for choice in again] == wanted[:1]
+    assert len(again[0].logprobs.tokens) == 8
+
+
+def test_usage_so_far_comes_with_every_piece(official: openai.OpenAI) -> None:
+    options = {"continuous_usage_stats": True}
+    asked: dict[str, Any] = {"max_tokens": 6, "n": 2, "stream": True, "logprobs": 0}
+    chunks = list(complete(official, stream_options=options, **asked))
+    whole = complete(official, max_tokens=6, n=2).usage
+    for index in (0, 1):
+        mine = [chunk for chunk in chunks if chunk.choices[0].index == index]
+        pieces = [len(c.choices[0].logprobs.tokens) for c in mine if c.choices[0].logprobs]
+        counts = [chunk.usage.completion_tokens for chunk in mine]
+        assert counts[0] >= 1 and counts == sorted(counts) and counts[-1] == 6 == sum(pieces)
+        assert {chunk.usage.prompt_tokens for chunk in mine} == {whole.prompt_tokens}
+    *chunks, last = complete(official, stream_options={**options, "include_usage": True}, **asked)
+    assert last.usage == whole and all(chunk.usage is not None for chunk in chunks)
+
+
 def test_what_a_completion_cannot_do_is_refused(official: openai.OpenAI) -> None:
     for fields, param in (
         ({"suffix": "the end"}, "suffix"),
-        ({"best_of": 3}, "best_of"),
+        ({"best_of": 1, "n": 2}, "best_of"),
+        ({"best_of": 2, "stream": True}, "best_of"),
+        ({"best_of": 9}, "best_of"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"prompt": ""}, "prompt"),
         ({"prompt": [2**30]}, "prompt"),
