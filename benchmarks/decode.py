@@ -40,12 +40,15 @@ from nanohydra.core.runtime import RuntimeConfig, describe_machine, setup
 from nanohydra.engine import Engine, EngineConfig
 from nanohydra.kernels.bandwidth import read_bandwidth
 from nanohydra.model import Decoder
+from nanohydra.model.quantised import num_bytes as num_bytes_of
 from nanohydra.recipe import load_recipe
 from nanohydra.tokenizer import Tokenizer
 
 PARTS = ("one", "batch", "tiny", "prefix", "adapters")
 SLOTS, SHORT, LONG = 16, 16, 1000
-GGUF = {"F16": "f16", "Q8_0": "q8_0"}
+GGUF = {"F16": "f16", "Q8_0": "q8_0", "Q4_0": "q4_0"}
+KINDS = {"bf16": "stored", "int8": "int8", "int4": "int4"}
+PEERS = {"bf16": "F16", "int8": "Q8_0", "int4": "Q4_0"}  # of as many bits, or nearly
 _seeds = itertools.count()
 
 
@@ -132,14 +135,15 @@ def runner(batcher: Any) -> Runner:
 
 @contextlib.contextmanager
 def candidates(
-    folder: Path, rows: int, length: int, notes: list[str], *, int8: bool = True
+    folder: Path, rows: int, length: int, notes: list[str]
 ) -> Iterator[Mapping[str, Runner]]:
     """Everything that decodes this model, by name, loaded."""
     with contextlib.ExitStack() as stack:
         found: dict[str, Runner] = {}
-        kinds = {"ours bf16": "stored", **({"ours int8": "int8"} if int8 else {})}
-        for name, kind in kinds.items():
-            found[name] = runner(engine_of(load_model(folder, weights=kind), rows, length))
+        for name, kind in KINDS.items():
+            found[f"ours {name}"] = runner(
+                engine_of(load_model(folder, weights=kind), rows, length)
+            )
         if importlib.util.find_spec("transformers"):
             found["transformers bf16"] = Transformers(folder).run
         else:
@@ -168,9 +172,10 @@ def note(notes: list[str], text: str) -> None:
 
 def measure_one(folder: Path, options: argparse.Namespace, notes: list[str]) -> dict[str, Any]:
     """One stream by every candidate, and how near each is to reading its weights at full speed."""
-    num_bytes = {"bf16": weight_bytes(load_model(folder))}
-    num_bytes["int8"] = num_bytes["Q8_0"] = num_bytes["bf16"] // 2  # their scales are left out
-    num_bytes["F16"] = num_bytes["bf16"]
+    whole = load_model(folder)
+    num_bytes = {kind: weight_bytes(whole, kind) for kind in KINDS}
+    num_bytes |= {PEERS[kind]: num_bytes[kind] for kind in KINDS}  # theirs has larger scales
+    del whole
     best: dict[str, float] = {}
     ceiling = dict.fromkeys(set(num_bytes.values()), 0.0)
     with candidates(folder, 1, SHORT + options.tokens + 1, notes) as found:
@@ -182,7 +187,7 @@ def measure_one(folder: Path, options: argparse.Namespace, notes: list[str]) -> 
             (prompt,) = prompts(1, SHORT)
             for name, run in found.items():
                 best[name] = max(best.get(name, 0.0), run([prompt], options.tokens).decoding)
-    speeds = {kind: round(ceiling[num_bytes[kind]] / 1e9, 2) for kind in ("bf16", "int8")}
+    speeds = {kind: round(ceiling[num_bytes[kind]] / 1e9, 2) for kind in KINDS}
     result: dict[str, Any] = {"read_gigabytes_per_second": speeds}
     rows = []
     for name, speed in best.items():
@@ -190,9 +195,8 @@ def measure_one(folder: Path, options: argparse.Namespace, notes: list[str]) -> 
         share = speed * size / ceiling[size]
         result[name] = {"tokens_per_second": round(speed, 2), "share_of_ceiling": round(share, 3)}
         rows.append((name, f"{speed:.1f} tokens/s", f"{share:.0%} of reading the weights"))
-    pairs = {"bf16": ("transformers bf16", "llama.cpp F16"), "int8": ("transformers bf16",)}
-    for kind, others in {**pairs, "int8": (*pairs["int8"], "llama.cpp Q8_0")}.items():
-        for other in others:
+    for kind in KINDS:
+        for other in ("transformers bf16", f"llama.cpp {PEERS[kind]}"):
             if other in best:
                 ratio = best[f"ours {kind}"] / best[other]
                 result[f"{kind} / {other}"] = round(ratio, 3)
@@ -201,11 +205,12 @@ def measure_one(folder: Path, options: argparse.Namespace, notes: list[str]) -> 
     return result
 
 
-def weight_bytes(model: Decoder) -> int:
+def weight_bytes(model: Decoder, kind: str) -> int:
     """Bytes that each token reads: all weights but the embedding's other rows."""
-    embed = 0 if model.config.tie_embeddings else model.embed.weight.numel()
-    numbers = sum(parameter.numel() for parameter in model.parameters())
-    return (numbers - embed) * model.embed.weight.element_size()
+    embed = 0 if model.config.tie_embeddings else model.embed.weight.nbytes
+    if kind != "bf16":
+        return num_bytes_of(model.config, model.dtype, kind) - embed
+    return sum(parameter.nbytes for parameter in model.parameters()) - embed
 
 
 def measure_batch(
@@ -223,7 +228,7 @@ def measure_batch(
                 times = run(asked, length)
                 best[name] = max(best.get(name, 0.0), times.tokens_per_second)
                 decoding[name] = max(decoding.get(name, 0.0), times.decoding)
-    ours = max(best["ours bf16"], best.get("ours int8", 0.0))
+    ours = max(best[f"ours {kind}"] for kind in KINDS)
     result: dict[str, Any] = {
         name: {
             "tokens_per_second": round(speed, 1),

@@ -37,7 +37,7 @@ class ExportOptions(Options):
     """Merge the adapter into the weights that are written; else it is put beside them."""
     dtype: Literal["stored", "float32", "bfloat16", "float16"] = "stored"
     """hf: the type of the weights."""
-    type: Literal["f32", "f16", "q8_0"] = "f16"
+    type: Literal["f32", "f16", "q8_0", "q4_0"] = "f16"
     """gguf: the type of the matrices."""
     revision: str | None = None
     """Branch, tag or commit of a model at the hub."""
@@ -91,7 +91,7 @@ def check(options: ExportOptions) -> None:
         raise UserError("--merge needs --adapter: what is to be merged?")
     if options.to == "gguf":
         if options.dtype != "stored":
-            raise UserError("--dtype is for folders; a GGUF file has --type f32, f16 or q8_0")
+            raise UserError("--dtype is for folders; a GGUF file has --type f32, f16, q8_0 or q4_0")
         if options.adapter and not options.merge:
             raise UserError("a GGUF file holds one model; give --merge with --adapter")
 

@@ -166,9 +166,18 @@ INLINE const int8_t *deep_tile(const Matrix *m, Panel panel, int64_t i, int8_t *
     return copy;
 }
 
+/* int4 weights of a step become tiles a step before: what was just written cannot be loaded yet. */
+INLINE void unpack_step(const Matrix *m, const Panel *at, int panels, int64_t s,
+                        int8_t copy[4][16 * DEEP]) {
+    for (int p = 0; p < panels; p++)
+        int4_unpack(codes_at(m, at[p].first, s), factors_at(m, at[p].first, s), copy[p], DEEP, DEEP,
+                    16);
+}
+
 #define SHARED_STEP(sum, factor, p)                                                               \
     if (panels > p) {                                                                             \
-        const int8_t *w = deep_tile(m, at[p], s * DEEP, copy[p], &stride, dtype);                 \
+        const int8_t *w = copy[s & 1][p];                                                         \
+        if (dtype == MATMUL_INT8) w = deep_tile(m, at[p], s * DEEP, copy[0][p], &stride, dtype);  \
         _tile_loadd(factor, w, stride);                                                           \
         _tile_dpbssd(sum, factor, 7);                                                             \
     }
@@ -202,14 +211,19 @@ INLINE void fetch_step(Ahead next, int64_t s, int panels) {
 /* Up to 5 rows x with some panels from `number` on. */
 INLINE void fixed_few(const Matrix *m, int64_t number, int panels, const int8_t *x,
                       const float *scales, float *y, int64_t ldy, int64_t columns, int dtype) {
-    _Alignas(64) int8_t copy[4][16 * DEEP];
+    _Alignas(64) int8_t copy[2][4][16 * DEEP];
     _Alignas(64) int32_t sums[256];
-    int64_t steps = deep_steps(m->in), stride;
+    int64_t steps = deep_steps(m->in), stride = DEEP;
     Panel at[4];
     for (int p = 0; p < panels; p++) at[p] = panel_of(m, number + p);
     Ahead next = ahead_of(m, at[0], panels, dtype);
     ZERO_SUMS
+    if (dtype == MATMUL_INT4) unpack_step(m, at, panels, 0, copy[0]);
     for (int64_t s = 0; s < steps; s++) {
+        if (dtype == MATMUL_INT4) {
+            if (s + 1 < steps) unpack_step(m, at, panels, s + 1, copy[(s + 1) & 1]);
+            written(copy);
+        }
         _tile_loadd(7, x + s * columns * DEEP * DIGITS, 4 * DIGITS * columns);
         SHARED_STEP(0, 4, 0)
         SHARED_STEP(1, 5, 1)

@@ -119,12 +119,12 @@ def test_layouts_of_families(tmp_path: Path, tokenizer: Tokenizer) -> None:
     assert keys["lfm2.attention.head_count_kv"] == [0, 0, 4, 0, 0]
 
 
-@pytest.mark.parametrize("type", ["f16", "q8_0"])
+@pytest.mark.parametrize("type", ["f16", "q8_0", "q4_0"])
 def test_smaller_types(type: str, tmp_path: Path, tokenizer: Tokenizer) -> None:
     model = make_decoder({**QWEN3, "intermediate_size": 48})
     written = write_gguf(tmp_path / "m.gguf", model, tokenizer, name="x", type=type)
     keys, tensors, types = read(tmp_path / "m.gguf")
-    assert keys["general.file_type"] == {"f16": 1, "q8_0": 7}[type]
+    assert keys["general.file_type"] == {"f16": 1, "q8_0": 7, "q4_0": 2}[type]
     # Rows of 48 are no multiple of 32.
     assert types["blk.0.ffn_down.weight"] == "F16"
     assert types["blk.0.ffn_up.weight"] == type.upper() and types["blk.0.attn_norm.weight"] == "F32"
@@ -135,8 +135,11 @@ def test_smaller_types(type: str, tmp_path: Path, tokenizer: Tokenizer) -> None:
         assert torch.equal(found, weight.half().float())
     else:
         largest = weight.view(-1, 32).abs().amax(dim=1, keepdim=True)
-        # Half a step of rounding, and the scale is itself rounded to float16.
-        assert ((found - weight).view(-1, 32).abs() <= largest / 127 * 0.5 * 1.2).all()
+        # Half a step of rounding, and the scale is itself rounded to float16; the largest number
+        # of four bits is 7 steps on one side and 8 on the other.
+        step = largest / 127 * 0.5 if type == "q8_0" else largest / 8
+        assert ((found - weight).view(-1, 32).abs() <= step * 1.2).all()
+        assert types["token_embd.weight"] == "Q8_0"
         assert not torch.equal(found, weight)
 
 

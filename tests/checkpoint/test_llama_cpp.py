@@ -94,21 +94,24 @@ def test_the_same_greedy_tokens(tmp_path: Path) -> None:
             assert [next(stream) for _ in range(count)] == list(ours.ids)[:count], type
 
 
+@pytest.mark.parametrize("type", ["q8_0", "q4_0"])
 @pytest.mark.parametrize("name", ["qwen3", "llama", "gpt2", "gemma3", "lfm2"])
 def test_the_same_numbers_as_its_own_quantisation(
-    name: str, tmp_path: Path, tokenizer: Tokenizer
+    name: str, type: str, tmp_path: Path, tokenizer: Tokenizer
 ) -> None:
     gguf = pytest.importorskip("gguf")
     model = make_decoder(FIT[name][1])
-    for type in ("f32", "q8_0"):
-        write_gguf(tmp_path / f"{type}.gguf", model, tokenizer, name=name, type=type)
+    for each in ("f32", type):
+        write_gguf(tmp_path / f"{each}.gguf", model, tokenizer, name=name, type=each)
     params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype, params.nthread = llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0, 1
+    params.ftype, params.nthread = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{type.upper()}"), 1
+    q8_0 = gguf.GGMLQuantizationType.Q8_0
+    params.token_embedding_type = params.output_tensor_type = q8_0
     paths = [str(tmp_path / f"{n}.gguf").encode() for n in ("f32", "theirs")]
     assert llama_cpp.llama_model_quantize(*paths, ctypes.byref(params)) == 0
     theirs, ours = (
         {t.name: t for t in gguf.GGUFReader(tmp_path / f"{n}.gguf").tensors}
-        for n in ("theirs", "q8_0")
+        for n in ("theirs", type)
     )
     assert theirs.keys() == ours.keys()
     for tensor, other in zip(map(theirs.get, ours), ours.values(), strict=True):

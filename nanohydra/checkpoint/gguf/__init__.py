@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from nanohydra.checkpoint.gguf.file import Written, write_gguf
 
 __all__ = ["TYPES", "Written", "write_gguf"]
-TYPES = ("f32", "f16", "q8_0")
+TYPES = ("f32", "f16", "q8_0", "q4_0")
 __getattr__ = lazy_names(
     __name__, dict.fromkeys(("Written", "write_gguf"), "nanohydra.checkpoint.gguf.file")
 )

@@ -25,8 +25,9 @@ from nanohydra.core.files import atomic_path, not_written
 from nanohydra.model import Decoder, ModelConfig
 from nanohydra.tokenizer import Tokenizer
 
-FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7}  # llama.cpp's numbers for "mostly"
-BLOCK = 32  # numbers that share a scale in Q8_0
+FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7, "q4_0": 2}  # llama.cpp's numbers for "mostly"
+BLOCK = 32  # numbers that share a scale in Q8_0 and Q4_0
+VOCABULARY = ("token_embd.weight", "output.weight")  # too sensitive for four bits
 # llama.cpp computes with these in float32 whatever the rest is.
 PHI3 = re.compile("phi-?3", re.IGNORECASE)
 NO_CAP = 1e6  # llama.cpp divides by it: x and 1e6 tanh(x / 1e6) are the same in float32
@@ -56,10 +57,11 @@ def write_gguf(
 ) -> Written:
     """Write a model to a GGUF file, at once: a reader sees the whole of it or nothing.
 
-    name: what people call the model. type: "f32", "f16" or "q8_0" for the matrices; norms and
-    biases stay float32, and rows that are no multiple of 32 stay float16 under q8_0. progress is
-    called with bytes done and in all. Raises UserError for a model or a tokenizer that llama.cpp
-    cannot run, before anything is written, and if the file cannot be written.
+    name: what people call the model. type: "f32", "f16", "q8_0" or "q4_0" for the matrices,
+    under the last q8_0 for embedding and head; norms and biases stay float32, and rows that are no
+    multiple of 32 stay float16 under both. progress is called with bytes done and in all. Raises
+    UserError for a model or a tokenizer that llama.cpp cannot run, before anything is written, and
+    if the file cannot be written.
     """
     gguf = library()
     if type not in FILE_TYPES:
@@ -232,7 +234,7 @@ def type_of(name: str, tensor: Tensor, type: str) -> str:
     """The type that a tensor is written as."""
     if tensor.ndim < 2 or name.endswith(EXACT) or type == "f32":
         return "F32"
-    if type == "q8_0" and tensor.shape[-1] % BLOCK == 0:
-        return "Q8_0"
+    if type in ("q8_0", "q4_0") and tensor.shape[-1] % BLOCK == 0:
+        return "Q4_0" if type == "q4_0" and name not in VOCABULARY else "Q8_0"
     fits = float(tensor.abs().max()) <= torch.finfo(torch.float16).max
     return "F16" if fits else "F32"

@@ -1,9 +1,9 @@
-"""int8 weights beside bfloat16 ones: decoding at one row, reading a prompt, memory, perplexity.
+"""Weights of 8 and 4 bits beside stored ones: decoding one row, reading, memory, perplexity.
 
 Speed: random Llama-like models of about 100M and 500M parameters, both in this process, in turns,
 the fastest of the rounds. Memory: a fresh process each, the highest resident set less what it had
 before. Perplexity: models and texts that are named, under the protocol of `nanohydra eval`, for
-weights as stored, bfloat16, and int8 in either. The last line of standard output is one JSON
+stored weights, int8 and int4, in float32 and bfloat16. The last line of standard output is one JSON
 object.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
 import math
 import subprocess
@@ -29,7 +30,7 @@ from nanohydra.engine import Engine, EngineConfig
 from nanohydra.eval import score_documents
 from nanohydra.model import Decoder, ModelConfig
 
-KINDS = ("stored", "int8")
+KINDS = ("stored", "int8", "int4")
 PROMPT = tuple(range(100, 116))
 
 
@@ -53,7 +54,8 @@ def compare_speed(folder: Path, num_tokens: int, rounds: int) -> dict[str, Any]:
         for length in (128, 512):
             speed = length / reading[kind, length]
             result[kind][f"reading_{length}_tokens_per_second"] = round(speed, 1)
-    result["ratio"] = round(best["stored"] / best["int8"], 3)
+    for kind in KINDS[1:]:
+        result[f"{kind} / stored"] = round(best["stored"] / best[kind], 3)
     print(f"{folder.name}: {result}")
     return result
 
@@ -95,21 +97,18 @@ def load_and_run(folder: Path, kind: str) -> None:
 def compare_perplexity(folder: Path, texts: list[str], row_length: int) -> dict[str, Any]:
     """Perplexity of the texts with each kind of weights."""
     result: dict[str, Any] = {}
-    for name, dtype, kind in (
-        ("float32", torch.float32, "stored"),
-        ("float32_int8", torch.float32, "int8"),
-        ("bfloat16", torch.bfloat16, "stored"),
-        ("bfloat16_int8", torch.bfloat16, "int8"),
-    ):
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    for (dtype_name, dtype), kind in itertools.product(dtypes.items(), KINDS):
         loaded = load(folder, dtype=dtype, weights=kind)
         length = min(row_length, loaded.config.max_seq_len)
         measured = score_documents(
             loaded.model, loaded.tokenizer, texts, row_length=length, stride=length // 2
         )
-        result[name] = round(measured.perplexity, 5)
-    for dtype_name in ("float32", "bfloat16"):
-        change = result[f"{dtype_name}_int8"] / result[dtype_name] - 1
-        result[f"{dtype_name}_change_percent"] = round(100 * change, 4)
+        exact = result.setdefault(dtype_name, round(measured.perplexity, 5))
+        if kind != "stored":
+            result[f"{dtype_name}_{kind}"] = round(measured.perplexity, 5)
+            change = 100 * (measured.perplexity / exact - 1)
+            result[f"{dtype_name}_{kind}_change_percent"] = round(change, 4)
     print(f"{folder}: {result}")
     return result
 
@@ -143,7 +142,7 @@ def main() -> None:
     if options.child:
         print(measure_memory(options.child, options.weights))
         return
-    result: dict[str, Any] = {"benchmark": "int8", "threads": torch.get_num_threads()}
+    result: dict[str, Any] = {"benchmark": "weights", "threads": torch.get_num_threads()}
     with tempfile.TemporaryDirectory() as root:
         for size in filter(None, options.sizes.split(",")):
             folder = Path(root) / size
