@@ -126,7 +126,7 @@ def measure_overhead(folder: Path, rounds: int) -> dict[str, Any]:
     alone, over_http, cpu = [], [], []
     with serving(folder) as target:
         wait(target)
-        config = LoadConfig(prompt_tokens=PROMPT, output_tokens=ANSWER)
+        config = LoadConfig(prompt_tokens=PROMPT, output_tokens=ANSWER, watch=False)
         load_ = Load(target, config)
         asyncio.run(load_.prepare())
         for _ in range(rounds + 1):  # the first warms up

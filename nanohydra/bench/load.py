@@ -35,7 +35,8 @@ class LoadConfig:
     prompt_tokens, output_tokens: lengths, as nearly as words allow; every answer has its full
     length where the server knows `ignore_eos`. prefix_tokens: of the prompt, the same for all.
     rate: requests a second that arrive at random (a Poisson process); 0 = as many at once as a
-    round says, the next when one ends. seed: of prompts and arrivals.
+    round says, the next when one ends. seed: of prompts and arrivals. watch: ask four times a
+    second how full the server's blocks are, which takes some milliseconds of it each time.
     """
 
     api: Api = "chat"
@@ -46,6 +47,7 @@ class LoadConfig:
     rate: float = 0.0
     temperature: float = 0.0
     seed: int = 0
+    watch: bool = True
     timeout: float = 600.0
 
     def __post_init__(self) -> None:
@@ -183,7 +185,7 @@ class Load:
 
     async def _poll(self, round_: Round) -> None:
         """Keep the highest share of the blocks in use, where the server tells it."""
-        while True:
+        while self.config.watch:
             reply = await ask(self.target, "/metrics", timeout=10.0)
             found = USAGE.search(reply.body)
             if reply.error or not found:

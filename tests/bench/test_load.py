@@ -101,6 +101,17 @@ def test_latencies_and_counts_are_the_servers(server: Server) -> None:
     assert 0 < found["tokens_per_second"] <= 3 / WAIT
 
 
+def test_the_servers_metrics_are_left_alone_where_asked(server: Server) -> None:
+    async def measure() -> Any:
+        async with serving(server) as target:
+            load = Load(target, LoadConfig(output_tokens=2, watch=False))
+            await load.prepare()
+            return (await load.run(1, 1)).summary()
+
+    found = asyncio.run(measure())
+    assert found["kv_usage"] is None and found["tokens"] == 2
+
+
 def test_arrivals_at_random_do_not_wait_for_answers(server: Server) -> None:
     async def measure() -> Any:
         async with serving(server) as target:
