@@ -31,7 +31,7 @@ ASKED = "What is the printer called?"
 KEYS = {"ana": "key-of-ana", "ben": "key-of-ben", "local": "key-of-none"}
 FREE = {  # the same for everyone
     ("GET", "/"), ("GET", "/health"), ("GET", "/ready"), ("GET", "/metrics"),
-    ("POST", "/v1/embeddings"), ("POST", "/tokenize"), ("POST", "/detokenize"),
+    ("POST", "/tokenize"), ("POST", "/detokenize"),
 }  # fmt: skip
 CHAT = {"messages": [{"role": "user", "content": ASKED}], "temperature": 0, "max_tokens": 8}
 TOLD = [{"role": "user", "content": "The heron is mine."}]
@@ -53,6 +53,7 @@ NAMING: list[tuple[str, str, Any]] = [
     ("POST", "/v1/chat/completions", {**CHAT, "model": "default@{version}"}),
     ("POST", "/v1/chat/completions", {**CHAT, "conversation_id": "{conversation}"}),
     ("POST", "/v1/completions", {"prompt": "a", "max_tokens": 2, "model": "{alias}"}),
+    ("POST", "/v1/embeddings", {"input": "a", "model": "{alias}"}),
     ("GET", "/api/conversations/{conversation}", None),
     ("PATCH", "/api/conversations/{conversation}", {"title": "mine"}),
     ("PUT", "/api/conversations/{conversation}/messages", {"messages": TOLD}),
