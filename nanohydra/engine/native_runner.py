@@ -7,6 +7,7 @@ in the batch, nor on how the sequence is cut into steps.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import logging
 import time
 from collections.abc import Mapping
@@ -263,7 +264,10 @@ class AdapterTable:
 
 
 class Laid:
-    """One adapter's factors, linear layer by linear layer; those that it leaves alone have none."""
+    """One adapter's factors, linear layer by linear layer; those that it leaves alone have none.
+
+    They lie one after the other in the order in which a step reads them.
+    """
 
     def __init__(
         self,
@@ -272,30 +276,53 @@ class Laid:
         dtype: torch.dtype,
     ) -> None:
         self.factors = (Factors * sum(map(len, linears)))()
-        self.tensors: list[Tensor] = []
         self.rank = 0
-        number = 0
+        pieces: list[Tensor] = []
         for names in linears:
-            present = [factors[name][0].to(dtype) for name in names if name in factors]
-            every = self._keep(torch.cat(present, dim=1).t().contiguous()) if present else None
+            present = [factors[name] for name in names if name in factors]
+            if present:
+                pieces.append(torch.cat([a_IR for a_IR, _ in present], dim=1).t())
+            pieces += [strips_of(b_RO, dtype) for _, b_RO in present]
+        self._memory = Pieces(pieces, dtype)
+        places, number = iter(self._memory.addresses), 0
+        for names in linears:
             ranks = [factors[name][1].shape[0] if name in factors else 0 for name in names]
-            for place, name in enumerate(names):
-                b = self._keep(strips_of(factors[name][1].to(dtype))) if ranks[place] else None
+            every = next(places) if any(ranks) else None
+            for place, rank in enumerate(ranks):
                 self.factors[number] = Factors(
-                    a=every, b=b, rank=ranks[place], all=sum(ranks), at=sum(ranks[:place])
+                    a=every,
+                    b=next(places) if rank else None,
+                    rank=rank,
+                    all=sum(ranks),
+                    at=sum(ranks[:place]),
                 )
                 number += 1
             self.rank = max(self.rank, round_up(sum(ranks)))
 
-    def _keep(self, tensor: Tensor) -> int:
-        self.tensors.append(tensor)
-        return tensor.data_ptr()
+
+class Pieces:
+    """Copies of tensors one after the other, each aligned. The last is read beyond its end."""
+
+    def __init__(self, tensors: list[Tensor], dtype: torch.dtype) -> None:
+        step = ALIGNED // dtype.itemsize
+        ends = list(itertools.accumulate(-(-t.numel() // step) * step for t in tensors))
+        self.memory = torch.zeros((ends[-1] if ends else 0) + 2 * step, dtype=dtype)
+        skip = -self.memory.data_ptr() % ALIGNED // dtype.itemsize
+        begins = [skip + end for end in (0, *ends[:-1])] if ends else []
+        for begin, tensor in zip(begins, tensors, strict=True):
+            self.memory[begin : begin + tensor.numel()].view(tensor.shape).copy_(tensor)
+        first = self.memory.data_ptr()
+        self.addresses = [first + begin * dtype.itemsize for begin in begins]
 
 
-def strips_of(b_RO: Tensor) -> Tensor:
-    """Columns in strips, each of which is read from end to end: (out / STRIP, rank, STRIP)."""
-    padded = F.pad(b_RO, (0, -b_RO.shape[1] % STRIP))
-    return padded.view(len(b_RO), -1, STRIP).transpose(0, 1).contiguous()
+def strips_of(b_RO: Tensor, dtype: torch.dtype) -> Tensor:
+    """Columns in strips, each of which is read from end to end: (out / STRIP, rank, STRIP).
+
+    In bfloat16 two ranks of a column lie side by side: (out / STRIP, rank / 2, STRIP, 2).
+    """
+    side = 2 if dtype == torch.bfloat16 else 1
+    padded = F.pad(b_RO, (0, -b_RO.shape[1] % STRIP, 0, -len(b_RO) % side))
+    return padded.view(len(padded) // side, side, -1, STRIP).permute(2, 0, 3, 1)
 
 
 def address(array: Ints) -> int:

@@ -19,9 +19,12 @@
 #include "step_attention.h"
 #include "step_rows.h"
 #include "step_tiles.h"
+/* On what both define. */
+#include "step_shrink.h"
 
 #define SPINS 1000 /* about 50 us */
 #define YIELDS 20
+#define MOST_PANELS 64 /* of first factors that a thread asks for ahead */
 #define SERIAL 8192 /* numbers that one thread is done with before two have met */
 
 typedef struct {
@@ -30,6 +33,7 @@ typedef struct {
     _Alignas(64) atomic_int round;
     _Alignas(64) atomic_int asleep;
     _Alignas(64) atomic_llong next; /* the next task of the present operation */
+    _Alignas(64) atomic_int shrunk; /* threads that are done with its first factors */
 } Team;
 
 static inline void pause_briefly(void) {
@@ -40,16 +44,22 @@ static inline void pause_briefly(void) {
 #endif
 }
 
-/* Wait until all threads are here; `next` starts again. */
+/* The counts of an operation start again. */
+static void begin_anew(Team *team) {
+    atomic_store_explicit(&team->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&team->shrunk, 0, memory_order_relaxed);
+}
+
+/* Wait until all threads are here. */
 static void meet(Team *team) {
     if (team->threads == 1) {
-        atomic_store_explicit(&team->next, 0, memory_order_relaxed);
+        begin_anew(team);
         return;
     }
     int round = atomic_load_explicit(&team->round, memory_order_acquire);
     if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) == team->threads - 1) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&team->next, 0, memory_order_relaxed);
+        begin_anew(team);
         atomic_store(&team->round, round + 1);
         if (atomic_load(&team->asleep))
             syscall(SYS_futex, &team->round, FUTEX_WAKE_PRIVATE, team->threads, 0, 0, 0);
@@ -84,15 +94,52 @@ static int is_serial(const Op *op, const Step *step) {
     return rows_of(op, step) * op->width <= SERIAL;
 }
 
+static int has_tiles = 0;
+
+/* Once in a process: whether the system has granted the matrix unit. */
+void step_start(int granted) { has_tiles = granted; }
+
+/* Whether adapters' first factors are multiplied by tiles, before the product instead of after it.
+ * A thread then adds updates to its own columns alone and waits for nobody between the two. */
+static int shrinks_first(const Program *p, const Step *step) {
+    return step->num_adapters && has_tiles && p->model == MATMUL_BF16 && step->num_tokens <= 16;
+}
+
+/* Wait until all threads have done their share of the first factors, long ago as a rule. */
+static void await_shrunk(Team *team) {
+    for (int i = 0; atomic_load_explicit(&team->shrunk, memory_order_acquire) < team->threads; i++)
+        if (i < SPINS) pause_briefly();
+        else sched_yield();
+}
+
 static void product(const Program *p, const Op *op, const Step *step, Team *team, int thread) {
-    int64_t base = 0;
+    int64_t base = 0, first = shrinks_first(p, step);
+    int threads = team->threads;
+#ifdef HAS_TILES
+    if (first) {
+        shrink_tiles(p, op, step, thread, threads);
+        atomic_fetch_add_explicit(&team->shrunk, 1, memory_order_release);
+    }
+#endif
     for (int64_t m = 0; m < op->count; base += op->matrix[m].out, m++)
         matmul(&op->matrix[m], p->packed, p->product + base, p->product_stride, step->num_tokens,
-               thread, team->threads);
+               thread, threads);
     if (!step->num_adapters) return;
-    shrink_share(p, op, step, thread, team->threads);
-    meet(team);
-    expand_share(p, op, step, thread, team->threads);
+    ask_second(p, op, step, (int)first, thread, threads);
+    if (first) await_shrunk(team);
+    else {
+        shrink_share(p, op, step, thread, threads);
+        meet(team);
+    }
+    Ahead later[MOST_PANELS];
+    int num_later = 0;
+#ifdef HAS_TILES
+    const Op *next = op + 1, *end = p->ops + p->num_ops;
+    while (next < end && next->kind != PRODUCT) next++;
+    if (first && next < end)
+        num_later = ahead_first(p, next, step, thread, threads, later, MOST_PANELS);
+#endif
+    expand_share(p, op, step, (int)first, thread, threads, later, num_later);
 }
 
 /* For which weights a product's rows are packed; those of adapters are the model's dtype. */
@@ -102,11 +149,6 @@ static int weights_of(const Op *op, const Step *step) {
         found |= matmul_wants(&op->matrix[m]);
     return found;
 }
-
-static int has_tiles = 0;
-
-/* Once in a process: whether the system has granted the matrix unit. */
-void step_start(int granted) { has_tiles = granted; }
 
 static void attend(const Program *p, const Op *op, const Step *step, Team *team) {
     Cursor cursor = {0, 0};
