@@ -17,7 +17,7 @@ typedef struct {
     const void *w;
     int64_t out, in;
     int dtype;          /* of w: MATMUL_F32, MATMUL_BF16, MATMUL_INT8, MATMUL_INT4 */
-    int model;          /* the model's dtype: MATMUL_F32 or MATMUL_BF16; w has it or whole numbers */
+    int model;          /* MATMUL_F32 or MATMUL_BF16, the model's; w has it or whole numbers */
     const float *scale; /* one of each output where w has whole numbers, otherwise null */
     const void *bias;   /* (out,) in the model's dtype, or null */
 } Matrix;

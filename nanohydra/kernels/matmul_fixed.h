@@ -147,10 +147,11 @@ INLINE void finish_shared(const Matrix *m, Panel panel, const int32_t *sums, int
 
 /* Where the weights of a panel's step lie; a copy where a tile would read behind the matrix. */
 INLINE const int8_t *deep_tile(const Matrix *m, Panel panel, int64_t i, int8_t *copy,
-                               int64_t *stride, int dtype) {
+                               int64_t *stride, int panels, int dtype) {
     if (dtype == MATMUL_INT4) {
-        int4_unpack(codes_at(m, panel.first, i / DEEP), factors_at(m, panel.first, i / DEEP), copy,
-                    DEEP, DEEP, 16);
+        int64_t first = panel.first, s = i / DEEP;
+        int4_unpack(codes_at(m, first, s), factors_at(m, first, s), copy, DEEP, DEEP, 16,
+                    codes_ahead(m, first, s, panels));
         written(copy);
         *stride = DEEP;
         return copy;
@@ -171,13 +172,14 @@ INLINE void unpack_step(const Matrix *m, const Panel *at, int panels, int64_t s,
                         int8_t copy[4][16 * DEEP]) {
     for (int p = 0; p < panels; p++)
         int4_unpack(codes_at(m, at[p].first, s), factors_at(m, at[p].first, s), copy[p], DEEP, DEEP,
-                    16);
+                    16, codes_ahead(m, at[p].first, s, panels));
 }
 
 #define SHARED_STEP(sum, factor, p)                                                               \
     if (panels > p) {                                                                             \
         const int8_t *w = copy[s & 1][p];                                                         \
-        if (dtype == MATMUL_INT8) w = deep_tile(m, at[p], s * DEEP, copy[0][p], &stride, dtype);  \
+        if (dtype == MATMUL_INT8)                                                                 \
+            w = deep_tile(m, at[p], s * DEEP, copy[0][p], &stride, panels, MATMUL_INT8);          \
         _tile_loadd(factor, w, stride);                                                           \
         _tile_dpbssd(sum, factor, 7);                                                             \
     }
@@ -187,27 +189,6 @@ INLINE void unpack_step(const Matrix *m, const Panel *at, int panels, int64_t s,
         finish_shared(m, at[p], sums, columns, scales, y, ldy);                                   \
     }
 
-/* The panels behind some others as they lie in memory, a part for each of their steps. */
-typedef struct {
-    const char *w, *factors;
-    int64_t lines; /* of w */
-} Ahead;
-
-INLINE Ahead ahead_of(const Matrix *m, Panel panel, int panels, int dtype) {
-    int64_t first = panel.first + panels * 16;
-    if (dtype == MATMUL_INT8)
-        return (Ahead){.w = (const char *)m->w + first * m->in, .lines = 16 * panels};
-    return (Ahead){(const char *)codes_at(m, first, 0), (const char *)factors_at(m, first, 0),
-                   CODES / 64 * panels};
-}
-
-INLINE void fetch_step(Ahead next, int64_t s, int panels) {
-    for (int64_t k = 0; k < next.lines; k++)
-        _mm_prefetch(next.w + 64 * (s * next.lines + k), _MM_HINT_T1);
-    for (int64_t k = 0; next.factors && k < (panels + 1) / 2; k++)
-        _mm_prefetch(next.factors + s * FACTORS * panels + 64 * k, _MM_HINT_T1);
-}
-
 /* Up to 5 rows x with some panels from `number` on. */
 INLINE void fixed_few(const Matrix *m, int64_t number, int panels, const int8_t *x,
                       const float *scales, float *y, int64_t ldy, int64_t columns, int dtype) {
@@ -216,7 +197,7 @@ INLINE void fixed_few(const Matrix *m, int64_t number, int panels, const int8_t 
     int64_t steps = deep_steps(m->in), stride = DEEP;
     Panel at[4];
     for (int p = 0; p < panels; p++) at[p] = panel_of(m, number + p);
-    Ahead next = ahead_of(m, at[0], panels, dtype);
+    const char *next = (const char *)m->w + (at[0].first + panels * 16) * m->in;
     ZERO_SUMS
     if (dtype == MATMUL_INT4) unpack_step(m, at, panels, 0, copy[0]);
     for (int64_t s = 0; s < steps; s++) {
@@ -229,7 +210,8 @@ INLINE void fixed_few(const Matrix *m, int64_t number, int panels, const int8_t 
         SHARED_STEP(1, 5, 1)
         SHARED_STEP(2, 6, 2)
         SHARED_STEP(3, 4, 3)
-        fetch_step(next, s, panels);
+        for (int k = 0; dtype == MATMUL_INT8 && k < 16 * panels; k++)
+            _mm_prefetch(next + s * 1024 * panels + 64 * k, _MM_HINT_T1);
     }
     SHARED_END(0, 0)
     SHARED_END(1, 1)
@@ -255,24 +237,25 @@ INLINE void fixed_block(const Matrix *m, int64_t number, int panels, const int8_
     __mmask16 held = (__mmask16)((1u << columns) - 1);
     int64_t steps = deep_steps(m->in), stride;
     Panel at[2] = {panel_of(m, number), panel_of(m, number + panels - 1)};
-    Ahead next = ahead_of(m, at[0], panels, dtype);
+    const char *next = (const char *)m->w + (at[0].first + panels * 16) * m->in;
     ZERO_SUMS
     _tile_zero(4);
     _tile_zero(5);
     for (int64_t s = 0; s < steps; s++) {
-        const int8_t *w = deep_tile(m, at[0], s * DEEP, copy[0], &stride, dtype);
+        const int8_t *w = deep_tile(m, at[0], s * DEEP, copy[0], &stride, panels, dtype);
         _tile_loadd(6, w, stride);
         DIGIT_STEP(0, 0)
         DIGIT_STEP(1, 1)
         DIGIT_STEP(2, 2)
         if (panels > 1) {
-            w = deep_tile(m, at[1], s * DEEP, copy[1], &stride, dtype);
+            w = deep_tile(m, at[1], s * DEEP, copy[1], &stride, panels, dtype);
             _tile_loadd(6, w, stride);
             DIGIT_STEP(3, 0)
             DIGIT_STEP(4, 1)
             DIGIT_STEP(5, 2)
         }
-        fetch_step(next, s, panels);
+        for (int k = 0; dtype == MATMUL_INT8 && k < 16 * panels; k++)
+            _mm_prefetch(next + s * 1024 * panels + 64 * k, _MM_HINT_T1);
     }
     DIGIT_END(0, 0, 0)
     DIGIT_END(1, 0, 1)

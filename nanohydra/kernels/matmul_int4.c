@@ -111,7 +111,8 @@ void int4_quantise(const float *w, int64_t out, int64_t in, uint8_t *packed, flo
                 for (int64_t i = 0; i < size; i++) {
                     float value = i < in ? w[o * in + i] : 0.0f;
                     x[i / BLOCK][i % GROUP][i % BLOCK / GROUP] = value;
-                    if (fabsf(value) > largest || value != value) largest = fabsf(value); /* keeps NaN */
+                    /* Not a number stays the largest. */
+                    if (fabsf(value) > largest || value != value) largest = fabsf(value);
                 }
                 memset(codes, 0, (size_t)size);
                 memset(factors, 0, (size_t)(blocks * SIDE));

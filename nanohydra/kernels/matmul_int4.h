@@ -14,6 +14,7 @@
 #define FACTORS 32
 #define GROUP 16
 #define SPREAD 64 /* inputs of a step */
+#define AHEAD 8
 
 INLINE int64_t int4_steps(int64_t in) { return (in + SPREAD - 1) / SPREAD; }
 
@@ -24,6 +25,12 @@ INLINE const uint8_t *codes_at(const Matrix *m, int64_t first, int64_t step) {
 INLINE const uint8_t *factors_at(const Matrix *m, int64_t first, int64_t step) {
     int64_t steps = int4_steps(m->in), all = (m->out + 15) / 16 * steps * CODES;
     return (const uint8_t *)m->w + all + (first / 16 * steps + step) * FACTORS;
+}
+
+/* The codes that some panels come to AHEAD steps later. */
+INLINE const uint8_t *codes_ahead(const Matrix *m, int64_t first, int64_t step, int panels) {
+    int64_t next = step + AHEAD - int4_steps(m->in);
+    return next < 0 ? codes_at(m, first, step + AHEAD) : codes_at(m, first + 16 * panels, next);
 }
 
 #if defined(__AVX512BW__) && defined(__AVX512F__)
@@ -41,9 +48,11 @@ INLINE __m512i int4_weights(__m512i codes, __m512i factors, __m512i eights, int 
                            _mm512_permutexvar_epi16(order, eights));
 }
 
-/* A step of a panel, `stride` bytes from output to output; of each `held` of 64 are written. */
+/* A step of a panel, `stride` bytes from output to output; of each `held` of 64 are written. From
+ * `ahead`, if not null, as much is fetched, a line at a time: while many lines are on their way at
+ * once nothing else is loaded. */
 INLINE void int4_unpack(const uint8_t *codes, const uint8_t *factors, int8_t *to, int64_t stride,
-                        int64_t held, int64_t outs) {
+                        int64_t held, int64_t outs, const uint8_t *ahead) {
     __m512i low = _mm512_set1_epi8(15), spread = _mm512_set1_epi16(0x0808);
     __m512i both = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)factors));
     __mmask64 mask = held >= 64 ? ~0ull : (1ull << held) - 1;
@@ -54,6 +63,7 @@ INLINE void int4_unpack(const uint8_t *codes, const uint8_t *factors, int8_t *to
         __m512i eights = _mm512_mullo_epi16(factor, spread);
 #pragma GCC unroll 4
         for (int k = 0; k < 4; k++) {
+            if (ahead) _mm_prefetch((const char *)ahead + (4 * half + k) * 64, _MM_HINT_T1);
             __m512i v = _mm512_loadu_si512(codes + (4 * half + k) * 64);
             __m512i a = int4_weights(_mm512_and_si512(v, low), factor, eights, 2 * k);
             v = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
@@ -66,7 +76,8 @@ INLINE void int4_unpack(const uint8_t *codes, const uint8_t *factors, int8_t *to
 }
 #else
 INLINE void int4_unpack(const uint8_t *codes, const uint8_t *factors, int8_t *to, int64_t stride,
-                        int64_t held, int64_t outs) {
+                        int64_t held, int64_t outs, const uint8_t *ahead) {
+    (void)ahead;
     held = LEAST(held, SPREAD);
     for (int64_t out = 0; out < outs; out++) {
         int above = out % 2 ? 4 : 0, upper = out < 8 ? 0 : 4;
@@ -100,7 +111,7 @@ static Matrix int4_part(const Matrix *m, int64_t first, int64_t outs, int8_t *to
         for (int64_t s = 0; s < int4_steps(m->in); s++)
             int4_unpack(codes_at(m, first + o, s), factors_at(m, first + o, s),
                         to + o * stride + s * SPREAD, stride, stride - s * SPREAD,
-                        LEAST(16, outs - o));
+                        LEAST(16, outs - o), NULL);
     return (Matrix){.w = to, .out = outs, .in = in, .dtype = MATMUL_INT8, .model = m->model,
                     .scale = m->scale + first,
                     .bias = m->bias ? (const char *)m->bias + first * size : NULL};
