@@ -153,10 +153,8 @@ def our_product(x: Tensor, dtype: torch.dtype, layers: list[tuple[Tensor, Tensor
     if library is None:
         return in_turn([functools.partial(plain_product, x, *layer) for layer in layers])
     out = torch.empty(len(x), NUM_OUT)
-    fixed = {"dtype": dtype, "threads": threads, "loaded": library, "out": out}
-    return in_turn(
-        [functools.partial(matmul.linear, x, w, None, s, **fixed) for w, s in layers]  # type: ignore[arg-type]
-    )
+    fixed: dict[str, Any] = {"dtype": dtype, "threads": threads, "loaded": library, "out": out}
+    return in_turn([functools.partial(matmul.linear, x, w, None, s, **fixed) for w, s in layers])
 
 
 def plain_product(x: Tensor, weight: Tensor, scale: Tensor | None) -> Tensor:
