@@ -140,6 +140,10 @@ class DraftCounts:
 class Speculator:
     """Decides who guesses how much, and measures what comes of it.
 
+    Where texts do not gain, a new one waits for as long as the others do by now, so that many
+    short texts do not each make attempts of their own; one of them may try sooner every now and
+    then, in case texts have changed.
+
     num_guesses: tokens guessed for a sequence in one step at most. max_tokens: for all of them.
     """
 
@@ -160,6 +164,8 @@ class Speculator:
         self.counts = DraftCounts()
         self.costs = Costs()
         self.overall = Track(None)
+        self.patience = MIN_PATIENCE  # of all texts together
+        self._passed = 0  # tokens since a text was let try sooner
         self._tracks: dict[Sequence, Track] = {}
         self._num_guessed = 0
 
@@ -190,7 +196,9 @@ class Speculator:
 
     def judge(self, sequence: Sequence, num_guesses: int, num_right: int) -> None:
         """So many of a row's guesses came true."""
-        self._tracks[sequence].judge(num_guesses, num_right, len(sequence.ids))
+        track = self._tracks[sequence]
+        track.judge(num_guesses, num_right, len(sequence.ids))
+        self.patience = max(self.patience, track.patience) if track.resume else MIN_PATIENCE
         self.overall.judge(num_guesses, num_right, 0)
         self.counts.drafts += 1
         self.counts.tokens += num_guesses
@@ -201,13 +209,19 @@ class Speculator:
         if len(self._tracks) > 2 * len(rows) + 32:  # most of them have ended
             self._tracks = {row: self._tracks[row] for row in rows if row in self._tracks}
         cost, left = self.costs.relative(len(rows)), self.max_tokens
+        self._passed += len(rows)
         queries = {}
         for row in rows:
             track = self._tracks.get(row)
             if track is None:
                 chance = self.overall.chance
-                track = Track(self.proposer.start(), kept=WEIGHT * chance, tried=WEIGHT)
+                sooner = self._passed >= self.patience
+                track = Track(
+                    self.proposer.start(), kept=WEIGHT * chance, tried=WEIGHT,
+                    patience=MIN_PATIENCE if sooner else self.patience,
+                )  # fmt: skip
                 self._tracks[row] = track
+                self._passed = 0 if sooner else self._passed
             # The token that is drawn behind the last guess has to fit as well.
             most = min(self.num_guesses, row.max_ids - len(row.ids) - 1, left)
             count = track.count(cost, len(row.ids), most)

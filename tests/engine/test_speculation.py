@@ -14,6 +14,7 @@ from nanohydra.core.errors import UserError
 from nanohydra.engine import Engine, EngineConfig, SamplingParams, generate
 from nanohydra.engine.draft import DraftModel, DraftText
 from nanohydra.engine.ngrams import MAX_CHAIN, NgramIndex, NgramProposer
+from nanohydra.engine.sampler import Sampler
 from nanohydra.engine.speculation import (
     MAX_PATIENCE,
     MIN_PATIENCE,
@@ -22,6 +23,7 @@ from nanohydra.engine.speculation import (
     REFRESH,
     Costs,
     Query,
+    Speculator,
     Track,
 )
 from nanohydra.model import Decoder
@@ -201,6 +203,34 @@ def test_probes_are_short() -> None:
     assert track.count(0.5, 10, 9) == 0
     assert track.count(0.5, 10 + MIN_PATIENCE, 9) == PROBE
     assert track.count(0.5, 10 + MIN_PATIENCE, 1) == 1
+
+
+class Text:
+    """A row that grows by a token a step."""
+
+    def __init__(self) -> None:
+        self.ids, self.max_ids = [0] * 20, 10_000
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_many_short_texts_share_what_they_found_out(right: bool) -> None:
+    sampler = Sampler(8, 8, torch.device("cpu"))
+    speculator = Speculator(NgramProposer(), sampler, num_guesses=4, max_tokens=64)
+    speculator.costs = replace(speculator.costs, plain={4: 0.004}, guess=0.0005)
+    attempts = []
+    for _ in range(50):  # times four texts of 100 tokens
+        rows = [Text() for _ in range(4)]
+        attempts.append(0)
+        for _ in range(100):
+            for row, query in speculator._queries(rows).items():
+                attempts[-1] += 1
+                speculator.judge(row, query.count, query.count if right else 0)
+            for row in rows:
+                row.ids.append(0)
+    if right:
+        assert min(attempts[1:]) > 300
+        return
+    assert 5 < sum(attempts[25:]) <= 50  # at most one text in 512 tokens tries early, twice
 
 
 class Free(Costs):
