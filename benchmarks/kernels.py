@@ -33,6 +33,7 @@ from nanohydra.core.runtime import RuntimeConfig, describe_machine, setup
 from nanohydra.kernels import matmul, step
 from nanohydra.kernels.elementwise import norm_rope_reference
 from nanohydra.kernels.sampling import RowSampler
+from nanohydra.model.attention import grouped_attention
 
 NUM_OUT, WIDTH, MATRICES = 4480, 1280, 8
 GROUP = 32  # of PyTorch's int4
@@ -189,10 +190,10 @@ def attention(options: argparse.Namespace) -> Cases:
     for places in (128, 1024):
         q, k, v = (torch.randn(1, n, t, 64).bfloat16() for n, t in ((20, 1), *[(4, places)] * 2))
         plain = functools.partial(F.scaled_dot_product_attention, q, k, v, enable_gqa=True)
-        folded = functools.partial(F.scaled_dot_product_attention, q.view(1, 4, 5, 64), k, v)
-        ours = functools.partial(kernels.attend_one, q, k, v, 8.0)
-        works: dict[str, Work] = {"ours": ours if kernels.takes_one_query(q, k, v) else folded}
-        works |= {"enable_gqa": plain, "folded by hand": folded}
+        works: dict[str, Work] = {
+            "ours": functools.partial(grouped_attention, q, k, v, None, 8.0),
+            "enable_gqa": plain,
+        }
         cases.append((f"one query, {places} keys", works))
     q, k, v = (torch.randn(4, n, 512, 64).bfloat16().requires_grad_() for n in (8, 2, 2))
 

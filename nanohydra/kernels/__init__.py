@@ -7,7 +7,7 @@ from nanohydra.core.lazy import lazy_names
 if TYPE_CHECKING:
     from nanohydra.kernels.attention import causal_attention
     from nanohydra.kernels.cross_entropy import linear_cross_entropy
-    from nanohydra.kernels.decode import attend_one, matvec, takes_one_query, takes_one_row
+    from nanohydra.kernels.decode import matvec, takes_one_row
     from nanohydra.kernels.elementwise import (
         norm_rope,
         relu_squared,
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from nanohydra.kernels.int8 import int8_product, quantise
 
 __all__ = [
-    "attend_one",
     "causal_attention",
     "int4_bytes",
     "int4_product",
@@ -33,13 +32,11 @@ __all__ = [
     "rms_norm",
     "short_convolution",
     "swiglu",
-    "takes_one_query",
     "takes_one_row",
 ]
 __getattr__ = lazy_names(
     __name__,
     {
-        "attend_one": "nanohydra.kernels.decode",
         "causal_attention": "nanohydra.kernels.attention",
         "int4_bytes": "nanohydra.kernels.int4",
         "int4_product": "nanohydra.kernels.int4",
@@ -53,7 +50,6 @@ __getattr__ = lazy_names(
         "rms_norm": "nanohydra.kernels.elementwise",
         "short_convolution": "nanohydra.kernels.elementwise",
         "swiglu": "nanohydra.kernels.elementwise",
-        "takes_one_query": "nanohydra.kernels.decode",
         "takes_one_row": "nanohydra.kernels.decode",
     },
 )

@@ -50,33 +50,3 @@ def matvec(
         x.shape[-1],
     )
     return outputs
-
-
-def takes_one_query(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor) -> bool:
-    """Whether `attend_one` takes these: one query, keys and values laid out alike."""
-    return (
-        q_BHTK.dtype == torch.bfloat16
-        and q_BHTK.shape[0] == 1
-        and q_BHTK.shape[2] == 1
-        and not torch.is_grad_enabled()
-        and k_BGSK.stride() == v_BGSK.stride()
-        and k_BGSK.stride()[2:] == (k_BGSK.shape[3], 1)
-        and runs_native(q_BHTK, k_BGSK, v_BGSK)
-    )
-
-
-def attend_one(
-    q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, divisor: float, softcap: float = 0.0
-) -> Tensor:
-    """Attention of one query over all given keys, y_BHTK; scores and sums are float32.
-
-    `takes_one_query` must hold. divisor: of the scores. softcap: c > 0 makes c tanh(s / c) of
-    each score s.
-    """
-    q = q_BHTK.contiguous()
-    y = torch.empty_like(q)
-    _, heads, _, width = q.shape
-    _, groups, places, _ = k_BGSK.shape
-    sizes = (groups, heads // groups, places, width, k_BGSK.stride(1), divisor, softcap)
-    call("attend_one", q.dtype, q, k_BGSK, v_BGSK, y, *sizes)
-    return y

@@ -116,35 +116,6 @@ void matvec_bf16(const bf16 *x, const bf16 *const *w, const bf16 *const *b, bf16
     }
 }
 
-/* Attention of one query over `places` keys: q, y (groups * fold, d), k and v of one group
- * contiguous, groups `stride` elements apart. softcap 0 means none. */
-void attend_one_bf16(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *y, int64_t groups,
-                     int64_t fold, int64_t places, int64_t d, int64_t stride, float divisor,
-                     float softcap) {
-#pragma omp parallel if (2 * groups * fold * places * d > small_product())
-    {
-        float *p = malloc((size_t)(places + d + 4) * sizeof(float)), *sum = p + places + 4;
-#pragma omp for schedule(static)
-        for (int64_t h = 0; h < groups * fold; h++) {
-            const bf16 *keys = k + h / fold * stride, *values = v + h / fold * stride;
-            float top = -INFINITY, total = 0.0f;
-            for (int64_t i = 0; i < places; i += 4)
-                dot_rows(keys + i * d, q + h * d, d, places - i < 4 ? places - i : 4, p + i);
-            for (int64_t i = 0; i < places; i++) {
-                p[i] /= divisor;
-                if (softcap > 0.0f) p[i] = softcap * tanhf(p[i] / softcap);
-                top = p[i] > top ? p[i] : top;
-            }
-            for (int64_t j = 0; j < d; j++) sum[j] = 0.0f;
-            for (int64_t i = 0; i < places; i++) total += p[i] = exponential(p[i] - top);
-            for (int64_t i = 0; i < places; i++)
-                for (int64_t j = 0; j < d; j++) sum[j] += p[i] * from_bf16(values[i * d + j]);
-            for (int64_t j = 0; j < d; j++) y[h * d + j] = to_bf16(sum[j] / total);
-        }
-        free(p);
-    }
-}
-
 #define ROW_FUNCTIONS                                                                             \
     static inline float NAME(inverse_rms)(const T *x, int64_t d, float eps) {                     \
         float sum = 0.0f;                                                                         \

@@ -10,8 +10,9 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from nanohydra.kernels import attend_one, causal_attention, norm_rope, takes_one_query
+from nanohydra.kernels import causal_attention, norm_rope
 from nanohydra.model.config import ModelConfig
 from nanohydra.model.layers import Context, RMSNorm, make_rms_norm
 from nanohydra.model.linear import Linear, project
@@ -85,8 +86,6 @@ class Attention(nn.Module):
             k, v = state.append(context.rows, k, v)
             if context.first_key:
                 k, v = k[:, :, context.first_key :], v[:, :, context.first_key :]
-            if context.mask_B1TS is None and takes_one_query(q, k, v):
-                return attend_one(q, k, v, self.divisor, softcap)
             return grouped_attention(q, k, v, context.mask_B1TS, self.divisor, softcap)
         if softcap:  # PyTorch's fused operator has no place for it
             return grouped_attention(q, k, v, context.visible_B1TT, self.divisor, softcap)
@@ -129,6 +128,9 @@ def grouped_attention(
     groups = k_BGSK.shape[1]
     fold = heads // groups
     q = q_BHTK.reshape(batch, groups, fold * length, head)
+    if mask_B1TS is None and not softcap:
+        y = F.scaled_dot_product_attention(q, k_BGSK, v_BGSK, scale=1 / divisor)
+        return y.view(batch, heads, length, head)
     scores = (q @ k_BGSK.transpose(-1, -2)).float() / divisor  # (B, G, fold*T, S)
     if softcap:
         scores = (scores / softcap).tanh() * softcap
