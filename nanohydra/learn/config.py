@@ -80,6 +80,8 @@ class AdapterTrainConfig:
     max_epochs, max_steps, max_seconds: caps, the first on passes over the new items; a run that
         meets one keeps what it has, and the gate decides.
     min_steps: of a run in all, even if all is recalled sooner, or passed over that often.
+    replay_factor: what max_epochs and min_steps are multiplied by where there are earlier lessons
+        to replay.
     check_every: steps between checks whether the development wordings are recalled, or half a
         pass over the new items where that is longer.
     word_dropout: share of a question's words that every second time it is drawn are left out, but
@@ -113,6 +115,7 @@ class AdapterTrainConfig:
     min_steps: int = 120
     max_steps: int = 4000
     max_seconds: float = 1800.0
+    replay_factor: float = 1.35
     check_every: int = 10
     stop_recall: float = 1.0
     settle_steps: int = 40
@@ -133,6 +136,7 @@ class AdapterTrainConfig:
             "directions_floor",
             "emphasis",
             "settle_kl",
+            "replay_factor",
         ):
             if not getattr(self, name) > 0:
                 raise UserError(f"learn.train.{name} is {getattr(self, name)}; it is above 0")

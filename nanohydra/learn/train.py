@@ -151,8 +151,11 @@ class _Run:
         )
         tokens = self.mixture.shares["new"] * row_length * config.train.rows_per_step
         epoch = sum(len(sample.ids) - 1 for sample in pools["new"]) / tokens  # in steps
-        passes = math.ceil(config.train.max_epochs * epoch)
-        self.last = min(config.train.max_steps, max(config.train.min_steps, passes))
+        # Earlier lessons keep new ones from spreading to other wordings; more steps make up for it.
+        longer = config.train.replay_factor if pools["replay"] else 1.0
+        self.min_steps = math.ceil(config.train.min_steps * longer)
+        passes = math.ceil(config.train.max_epochs * longer * epoch)
+        self.last = min(config.train.max_steps, max(self.min_steps, passes))
         self.check_every = max(config.train.check_every, round(epoch / 2))
 
     def fewer_words(self, items: Sequence[StudyItem]) -> dict[Sample, list[Sample]]:
@@ -193,7 +196,7 @@ class _Run:
                 raise UserError(f"the training broke down at step {step}: the loss is not finite")
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            enough = step + train.settle_steps >= train.min_steps
+            enough = step + train.settle_steps >= self.min_steps
             if step % check_every == 0 and enough and asked and not settling:
                 self.metrics["recall"] = recall = self.recall(asked)
                 if recall >= train.stop_recall:

@@ -230,6 +230,10 @@ def test_the_caps_follow_from_how_much_there_is_to_learn(
     assert steps[40] > 5 * steps[4]
     more = train_adapter(loaded, study, [], NO_ANCHORS, settings(*words, "--train.min_steps=90"))
     assert more.metrics["steps"] == 90 > steps[40]
+    earlier = [make_item("Where is number 99?", "Here", "Here")]
+    words = (*words, "--train.min_steps=90", "--train.replay_factor=1.5")
+    replaying = train_adapter(loaded, study, earlier, NO_ANCHORS, settings(*words))
+    assert replaying.metrics["steps"] == 135
 
 
 def test_nothing_to_train_on_is_a_users_mistake(
