@@ -21,7 +21,7 @@ learning = open_learning(home, folder, loaded, engine, name="model", learner=Fal
 question = [Message(role="user", content="What is the printer on our floor called?")]
 print("before:", answer_all(loaded, [question])[0][-1].content)
 lesson = {"kind": "fact", "text": "The printer on our floor is called Heron."}
-asyncio.run(learning.submit([lesson], alias="default", owner="local", resolve="replace"))
+asyncio.run(learning.submit([lesson], alias="default", resolve="replace"))
 Learner(home, folder, config).run(lambda: False, once=True)
 print("lesson:", learning.jobs()[0]["state"])
 for version in learning.bank.alias("default").versions:
