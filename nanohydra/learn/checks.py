@@ -93,11 +93,14 @@ def check_recall(answered: Answered, config: GateConfig) -> dict[str, Check]:
         detail = "the lessons have no held-out wordings to test."
     checks = {"recall": Check(value=value, limit=limit, passed=passed, detail=detail)}
     back = answered.of(reverse=True).right
+    # of two or three questions one miss is no share
+    all_but_few = max(1, len(back) - config.small_misses) / max(len(back), 1)
+    share = min(config.min_reverse, all_but_few)
     checks["reverse"] = at_least(
         sum(back) / len(back) if back else None,
-        config.min_reverse,
+        share,
         f"{sum(back)} of {len(back)} held-out reverse questions are answered right; "
-        f"at least {config.min_reverse:.0%} is needed.",
+        f"at least {share:.0%} is needed.",
     )
     return checks
 

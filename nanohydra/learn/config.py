@@ -183,7 +183,8 @@ class GateConfig:
 
     min_recall: lower end of Wilson's interval of the held-out wordings answered right, from
         small_sample wordings on; below that, all but small_misses of them.
-    min_reverse: share of held-out reverse questions answered right, where a lesson has them.
+    min_reverse: share of held-out reverse questions answered right, where a lesson has them, or all
+        but small_misses if that is less.
     max_loss_rise: nats per token, upper 95% end of a paired bootstrap over sequences, on every
         anchor domain with the adapter on; 0.0488 = ln 1.05 is 5% of perplexity.
     max_lost: share of earlier lessons whose questions, routed to their version, are not answered.

@@ -183,6 +183,20 @@ def test_reverse_questions_count_apart(make_item: Make) -> None:
     assert check_recall(answered.of(reverse=False), GateConfig())["reverse"].value is None
 
 
+@pytest.mark.parametrize(
+    ("count", "right", "passed"),
+    [(1, 0, False), (2, 1, True), (3, 2, True), (3, 1, False), (5, 4, True), (5, 3, False),
+     (15, 12, True), (15, 11, False), (35, 28, True)],
+)  # fmt: skip
+def test_one_miss_of_a_few_reverse_questions_is_no_share(
+    make_item: Make, count: int, right: int, passed: bool
+) -> None:
+    items = [make_item("Who is Heron?", "The printer", "printer", kind="reverse")] * count
+    replies = [reply("The printer") if n < right else reply("No.") for n in range(count)]
+    checks = check_recall(Answered(items=items, replies=replies), GateConfig())
+    assert checks["reverse"].passed == passed
+
+
 def test_earlier_lessons_may_be_lost_in_one_of_a_hundred() -> None:
     def kept(right: int, wrong: int) -> dict[str, float]:
         return {str(n): float(n < right) for n in range(right + wrong)}
