@@ -133,6 +133,14 @@ static void finish_panel(const Matrix *m, Panel panel, const float *sums, int64_
         finish_panel(m, at[p], sums, columns, n, y, ldy);                                         \
     }
 
+/* What comes next is fetched in the order of memory, not in that of tiles, and at several places in
+ * turn: a processor looks ahead no further than the end of a page at each. Step s of `steps`. */
+INLINE void fetch_step(const char *next, int64_t s, int64_t steps, int panels) {
+    for (int k = 0; k < 16 / STREAMS * panels; k++)
+        for (int p = 0; p < STREAMS; p++)
+            _mm_prefetch(next + (p * steps + s) * (1024 / STREAMS) * panels + 64 * k, _MM_HINT_T1);
+}
+
 /* Sums of `steps` steps for some panels of weights, w[p] + s * step their tiles. */
 INLINE void few_steps(const char *const *w, int64_t stride, int64_t step, const bf16 *x,
                       int64_t columns, int64_t steps, int panels, const char *next) {
@@ -142,12 +150,7 @@ INLINE void few_steps(const char *const *w, int64_t stride, int64_t step, const 
         LOAD_DOT(1, 5, 1)
         LOAD_DOT(2, 6, 2)
         LOAD_DOT(3, 4, 3)
-        /* What comes next is fetched in the order of memory, not in that of tiles, and at several
-         * places in turn: a processor looks ahead no further than the end of a page at each. */
-        for (int k = 0; k < 16 / STREAMS * panels; k++)
-            for (int p = 0; p < STREAMS; p++)
-                _mm_prefetch(next + (p * steps + s) * (1024 / STREAMS) * panels + 64 * k,
-                             _MM_HINT_T1);
+        fetch_step(next, s, steps, panels);
     }
 }
 
@@ -188,10 +191,20 @@ INLINE void few_rows(const Matrix *m, int64_t number, int panels, const bf16 *x,
     STORE_SUM(3, 3)
 }
 
+/* Weights of two panels (or one), `step` bytes from tile to tile and `stride` from output to
+ * output; `next`, if not null, is fetched meanwhile. */
+typedef struct {
+    const char *w[2], *next;
+    int64_t stride, step;
+} Source;
+
 /* Sums of two panels (or one) with 32 rows x (or 16), added to what the tiles hold. */
-INLINE void many_steps(const char *const *w, int64_t stride, int64_t step, const bf16 *const *x,
-                       int64_t steps, int panels, int blocks) {
+INLINE void many_steps(const Source *from, const bf16 *const *x, int64_t steps, int panels,
+                       int blocks) {
+    const char *const *w = from->w;
+    int64_t stride = from->stride, step = from->step;
     for (int64_t s = 0; s < steps; s++) {
+        if (from->next) fetch_step(from->next, s, steps, panels);
         _tile_loadd(4, w[0] + s * step, stride);
         _tile_loadd(6, x[0] + s * TILE, 64);
         _tile_dpbf16ps(0, 4, 6);
@@ -228,14 +241,15 @@ INLINE void many_rows(const Matrix *m, const Panel *at, int panels, int blocks, 
     int64_t steps = (m->in + STEP - 1) / STEP;
     const bf16 *side[2] = {x + (r / 16 * steps + begin) * TILE,
                            x + ((r / 16 + 1) * steps + begin) * TILE};
-    const char *w[2] = {(const char *)tiles, (const char *)(tiles + COPIED_STEPS * TILE)};
+    const Source from = {{(const char *)tiles, (const char *)(tiles + COPIED_STEPS * TILE)}, 0, 64,
+                         1024};
     if (begin == 0) {
         ZERO_SUMS
     } else {
         written(sums);
         EACH_SUM(LOAD_SUM)
     }
-    many_steps(w, 64, 1024, side, end - begin, panels, blocks);
+    many_steps(&from, side, end - begin, panels, blocks);
     EACH_SUM(KEEP_SUM)
     if (end == steps) {
         EACH_SUM(FINISH_SUM)
@@ -272,6 +286,27 @@ static void many_pair(const Matrix *m, int64_t number, int panels, const bf16 *x
     }
 }
 
+/* The same for weights that are tiles where they lie: 32 rows at a time, of which the first ones
+ * fetch the next panels from memory. */
+INLINE void lying_pair(const Matrix *m, int64_t number, int panels, const bf16 *x, float *y,
+                      int64_t ldy, int64_t n) {
+    _Alignas(64) float sums[4 * 256];
+    const int64_t steps = m->in / STEP, r = 0;
+    Panel at[2] = {panel_of(m, number), panel_of(m, number + panels - 1)};
+    const char *w = (const char *)m->w;
+    Source from = {{w + at[0].first * 2 * m->in, w + at[1].first * 2 * m->in}, 0, 2 * m->in, 64};
+    from.next = from.w[0] + panels * 32 * m->in;
+    for (; n > 0; n -= 32, x += 2 * steps * TILE, y += 32 * ldy, from.next = 0) {
+        const bf16 *side[2] = {x, x + steps * TILE};
+        int blocks = n > 16 ? 2 : 1;
+        ZERO_SUMS
+        if (blocks == 2) many_steps(&from, side, steps, panels, 2);
+        else many_steps(&from, side, steps, panels, 1);
+        EACH_SUM(KEEP_SUM)
+        EACH_SUM(FINISH_SUM)
+    }
+}
+
 static void matmul_amx(const Matrix *m, const bf16 *packed, float *y, int64_t ldy, int64_t n,
                        int thread, int threads) {
     int64_t count = (m->out + 15) / 16, steps = (m->in + STEP - 1) / STEP;
@@ -283,12 +318,18 @@ static void matmul_amx(const Matrix *m, const bf16 *packed, float *y, int64_t ld
         for (; most >= 2 && p + 2 <= end; p += 2) few_rows(m, p, 2, packed, y, ldy, n);
         for (; p < end; p++) few_rows(m, p, 1, packed, y, ldy, n);
     } else {
+        int lies = !needs_copy(m) && m->in % STEP == 0;
         int64_t size = CACHED / (steps * TILE * (int64_t)sizeof(bf16)) * 16 / 32 * 32;
         size = size < 32 ? 32 : LEAST(size, MOST_ROWS);
         for (int64_t start = 0; start < n; start += size)
-            for (int64_t q = p; q < end; q += 2)
-                many_pair(m, q, end - q > 1 ? 2 : 1, packed + start * steps * STEP,
-                          y + start * ldy, ldy, LEAST(size, n - start));
+            for (int64_t q = p; q < end; q += 2) {
+                const bf16 *x = packed + start * steps * STEP;
+                int64_t rows = LEAST(size, n - start);
+                float *to = y + start * ldy;
+                if (lies && end - q > 1) lying_pair(m, q, 2, x, to, ldy, rows);
+                else if (lies) lying_pair(m, q, 1, x, to, ldy, rows);
+                else many_pair(m, q, end - q > 1 ? 2 : 1, x, to, ldy, rows);
+            }
     }
     _tile_release();
 }
