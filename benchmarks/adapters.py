@@ -32,6 +32,7 @@ from nanohydra.adapters import AdapterWeights, LoraConfig, attach, load_adapter,
 from nanohydra.checkpoint import load
 from nanohydra.core.log import summary_table
 from nanohydra.core.runtime import RuntimeConfig, describe_machine, setup
+from nanohydra.core.scheduling import take_short_turns
 from nanohydra.engine import Engine, EngineConfig, EngineThread, Request, SamplingParams
 from nanohydra.model import Decoder, ModelConfig
 
@@ -46,6 +47,7 @@ def main() -> None:
     """Measure and print."""
     options = parse()
     setup(RuntimeConfig(device=options.device, threads=options.threads))
+    take_short_turns()  # as `serve` does
     model = make_model(options).to(options.device).eval()
     base = Engine(model, EngineConfig(max_rows=1)).base
     print(f"making {options.rows} adapters of rank {options.rank}", flush=True)

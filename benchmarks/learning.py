@@ -29,7 +29,7 @@ from nanohydra.chat import ChatModel, ChatParams
 from nanohydra.checkpoint import load
 from nanohydra.core.config import load_config
 from nanohydra.core.runtime import describe_machine
-from nanohydra.core.scheduling import react_quickly
+from nanohydra.core.scheduling import react_quickly, take_short_turns
 from nanohydra.core.types import Message
 from nanohydra.engine import Engine, EngineConfig, EngineThread
 from nanohydra.eval.stats import wilson
@@ -197,6 +197,7 @@ def teach_at_once(model: Path, count: int, seed: int, config: LearnConfig) -> Js
 def teach_while_answering(model: Path, count: int, seed: int, config: LearnConfig) -> Json:
     """How much longer an answer's tokens take while lessons are learned; seconds."""
     react_quickly()  # as the server's event loop
+    take_short_turns()
     with home(model) as folder, served(folder, learner=True, config=config) as now:
         wait_for_learner(now)
         end = time.monotonic() + IDLE_SECONDS

@@ -48,14 +48,17 @@ def react_quickly() -> bool:
     return not ctypes.CDLL(None).syscall(number, 0, attributes, 0)
 
 
-def give_way() -> None:
+def give_way(*, to_others: bool = False) -> None:
     """Let a thread that was just woken on this core run first; go on at once if there is none.
+
+    to_others: let go of the core for a moment in any case, as one on another core may be behind a
+    third thread that is busy there.
 
     An engine's thread never waits by itself, so a reader on its core would wait for a tick: with a
     learner on the other core 1 to 2% of the tokens came 4 ms late. Sleeping for a microsecond does
     the same, but lasts 60, in which a reader on another core takes the interpreter as well.
     """
-    if hasattr(os, "sched_yield"):
+    if hasattr(os, "sched_yield") and not to_others:
         os.sched_yield()
     else:
         time.sleep(1e-6)

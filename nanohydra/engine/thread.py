@@ -66,6 +66,7 @@ class EngineThread:
         self._readers: dict[str, Reader] = {}  # the engine thread's own
         self._held: list[Event] = []  # made, and not yet handed over
         self._handed_over = 0.0
+        self._loading: list[AdapterWeights] = []  # by other threads, just now
         self._entrance = threading.Lock()
         self._refusal: str | None = None
         self._draining = False
@@ -117,7 +118,11 @@ class EngineThread:
         All work is done in the caller's thread; requests that come after may name it. An event
         loop calls it through `asyncio.to_thread`. Raises as `Engine.load` does.
         """
-        return self.engine.load(weights)
+        self._loading.append(weights)
+        try:
+            return self.engine.load(weights)
+        finally:
+            self._loading.pop()
 
     def unload(self, id: str, timeout_s: float | None = 0.0) -> bool:
         """Give up an adapter and wait up to `timeout_s` (None: without end) until it has gone.
@@ -335,7 +340,7 @@ class EngineThread:
                 for stream in batches:
                     stream.close()
         if by_loop:
-            give_way()
+            give_way(to_others=bool(self._loading))
 
     def _end_all(self, reason: FinishReason, problem: str | None) -> None:
         """Tell every reader that it is over, also those whose requests were still in the queue."""

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from nanohydra.core import scheduling
 from nanohydra.core.scheduling import LAST_PLACE, SYSCALLS, react_quickly
 
 LINUX = sys.platform.startswith("linux") and platform.machine() in SYSCALLS
@@ -53,3 +55,13 @@ def test_a_thread_in_the_background_stays_there() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False True\n"
+
+
+def test_a_thread_lets_go_of_its_core_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(os, "sched_yield", lambda: done.append("yielded"), raising=False)
+    clock = SimpleNamespace(sleep=lambda seconds: done.append("slept"))
+    monkeypatch.setattr(scheduling, "time", clock)
+    scheduling.give_way()
+    scheduling.give_way(to_others=True)
+    assert done == ["yielded", "slept"]
