@@ -22,6 +22,7 @@ from nanohydra.core.files import sha256
 Floats = NDArray[np.floating[Any]]
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 WORD = re.compile(r"[^\W_]+")
+FEW = 2  # lessons that may share a word which names a thing, or one in a hundred
 # Words of grammar and of asking, which name nothing.
 PLAIN = frozenset(
     """a an the this that these those it its he she they we you i me my mine your yours our his her
@@ -313,10 +314,16 @@ class Router:
         return 1 / (1 + np.exp(-score))
 
     def _second(self, scores: Scores, index: Index, best: int) -> int | None:
-        """Another version's lesson that has all the naming words which the best one lacks."""
+        """Another version's lesson that has all the naming words which the best one lacks.
+
+        Each of the two must bring a word that few lessons have: "the mayor of Kilfield" is not
+        asked of one lesson about any mayor and another about Kilfield.
+        """
         has = {name: index.places.get(name, []) for name in scores.names}
         missing = [name for name in scores.names if best not in has[name]]
-        if not missing or len(missing) == len(scores.names):
+        few = max(FEW, len(index.known) // 100)
+        rare = {name for name in scores.names if len(has[name]) <= few}
+        if not rare.intersection(missing) or not rare.difference(missing):
             return None
         places = set.intersection(*(set(has[name]) for name in missing))
         others = [

@@ -79,6 +79,20 @@ def test_two_lessons_in_two_versions_are_taken_together(router: Router) -> None:
     assert set(route.lessons) == {"mogos", "dana"}
 
 
+def test_a_word_of_many_lessons_joins_no_two() -> None:
+    towns = [
+        known(town, town, f"The mayor of {town} is {who}.", f"Who is the mayor of {town}?")
+        for town, who in (("Fulby", "Ann"), ("Pelin", "Ben"), ("Kelford", "Tim"))
+    ]
+    told, asked = "The founder of Kilfield is Dozol.", "Who is the founder of Kilfield?"
+    dozol = known("dozol", "v9", told, asked)
+    router = Router(load_embedder("hashing").encode, config=LOOSE)
+    router.set([*towns, dozol])
+    assert router.choose("Who is the mayor of Pelin?") is not None
+    route = router.choose("Who is the mayor of Kilfield?")
+    assert route is None or len(route.lessons) == 1
+
+
 def test_of_two_answers_to_one_question_the_newer_counts(router: Router) -> None:
     moved = known("moved", "v3", "Mogos lives in Belby.", "Where does Mogos live?", created=5.0)
     router.set([MOGOS, moved, DANA])
