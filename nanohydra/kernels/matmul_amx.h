@@ -19,26 +19,9 @@
 #define GROUP_BYTES 131072
 #define STREAMS 8       /* in which a thread asks for its next weights */
 
-typedef struct {
-    uint8_t palette, start, reserved[14];
-    uint16_t bytes[16];
-    uint8_t rows[16];
-} TileSizes;
-
 static int amx_granted(void) {
     const long request = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM */
     return syscall(SYS_arch_prctl, request, tile_data) == 0;
-}
-
-/* Tiles 0 to 3 hold sums, 4 to 6 weights, 7 (for many rows x also 6) activations. */
-static void set_tiles(int64_t columns) {
-    TileSizes sizes = {.palette = 1};
-    for (int t = 0; t < 8; t++) {
-        sizes.rows[t] = 16;
-        sizes.bytes[t] = (uint16_t)(t < 4 || t == 7 ? 4 * columns : 64);
-    }
-    __asm__ volatile("" ::"r"(&sizes) : "memory");
-    _tile_loadconfig(&sizes);
 }
 
 /* Tile instructions do not tell the compiler what they read. */
@@ -311,7 +294,7 @@ static void matmul_amx(const Matrix *m, const bf16 *packed, float *y, int64_t ld
                        int thread, int threads) {
     int64_t count = (m->out + 15) / 16, steps = (m->in + STEP - 1) / STEP;
     int64_t p = part_of(count, thread, threads), end = part_of(count, thread + 1, threads);
-    set_tiles(columns_of(n));
+    set_tiles(16, columns_of(n));
     if (n <= 16) {
         int64_t most = GROUP_BYTES / (16 * m->in * (int64_t)sizeof(bf16));
         for (; most >= 4 && p + 4 <= end; p += 4) few_rows(m, p, 4, packed, y, ldy, n);

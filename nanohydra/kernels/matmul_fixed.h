@@ -109,8 +109,7 @@ static void set_fixed_tiles(int64_t columns) {
         sizes.rows[t] = 16;
         sizes.bytes[t] = (uint16_t)(t == 6 || (shared && t >= 4 && t < 7) ? 64 : wide);
     }
-    __asm__ volatile("" ::"r"(&sizes) : "memory");
-    _tile_loadconfig(&sizes);
+    load_tiles(&sizes);
 }
 
 /* y of `rows` x at a panel's outputs, from the sums of each digit, 16 numbers for each output. */

@@ -1,7 +1,32 @@
-/* 16 x 16 numbers of 32 bits, rows and columns exchanged: what goes into tiles and comes out. */
+/* Tiles: their sizes, and 16 x 16 numbers of 32 bits, rows and columns exchanged, for what goes in
+ * and comes out. */
 #ifndef NANOHYDRA_MATMUL_TRANSPOSE_H
 #define NANOHYDRA_MATMUL_TRANSPOSE_H
 #include <immintrin.h>
+#include <stdint.h>
+
+typedef struct {
+    uint8_t palette, start, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} TileSizes;
+
+#ifdef __AMX_TILE__
+static inline void load_tiles(const TileSizes *sizes) {
+    __asm__ volatile("" ::"r"(sizes) : "memory");
+    _tile_loadconfig(sizes);
+}
+
+/* Tiles 0 to 3 hold sums, 4 to 6 `rows` of weights, 7 (for many rows x also 6) activations. */
+static inline void set_tiles(int64_t rows, int64_t columns) {
+    TileSizes sizes = {.palette = 1};
+    for (int t = 0; t < 8; t++) {
+        sizes.rows[t] = (uint8_t)(t < 7 ? rows : 16);
+        sizes.bytes[t] = (uint16_t)(t < 4 || t == 7 ? 4 * columns : 64);
+    }
+    load_tiles(&sizes);
+}
+#endif
 
 static inline __attribute__((always_inline)) void transpose(__m512i *v) {
     __m512i t[16];

@@ -158,7 +158,7 @@ static void attend(const Program *p, const Op *op, const Step *step, Team *team)
 #ifdef HAS_TILES
     if (has_tiles && p->model == MATMUL_BF16) {
         _Alignas(64) Tiles tiles;
-        open_tiles();
+        set_tiles(16, 16);
         while (NEXT(16 * MOST_BLOCKS)) attend_tiles(p, op, step, &task, &tiles);
         _tile_release();
         return;

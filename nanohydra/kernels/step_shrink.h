@@ -14,20 +14,6 @@ typedef struct {
     int64_t rows;
 } Panel;
 
-static void set_shrink_tiles(int64_t rows, int64_t columns) {
-    struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } sizes = {.palette = 1};
-    for (int t = 0; t < 8; t++) {
-        sizes.rows[t] = (uint8_t)(t < 7 ? rows : 16);
-        sizes.bytes[t] = (uint16_t)(t < 4 || t == 7 ? 4 * columns : 64);
-    }
-    __asm__ volatile("" ::"r"(&sizes) : "memory");
-    _tile_loadconfig(&sizes);
-}
-
 #define SHRINK_STEP(sum, factor, i)                                                               \
     if (count > i) {                                                                              \
         _tile_loadd(factor, panel[i].a + 32 * s, 2 * n);                                          \
@@ -59,7 +45,7 @@ INLINE void shrink_panels(const Panel *panel, int count, const bf16 *x, int64_t 
 static void shrink_group(const Panel *panel, int count, const bf16 *x, int64_t columns,
                          int64_t n) {
     if (!count) return;
-    set_shrink_tiles(panel[0].rows, columns);
+    set_tiles(panel[0].rows, columns);
     if (count == 4) shrink_panels(panel, 4, x, columns, n);
     else if (count == 3) shrink_panels(panel, 3, x, columns, n);
     else if (count == 2) shrink_panels(panel, 2, x, columns, n);

@@ -39,20 +39,6 @@ typedef struct {
 /* Tile instructions do not tell the compiler what they read and write. */
 INLINE void settle(void) { __asm__ volatile("" ::: "memory"); }
 
-static void open_tiles(void) {
-    struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } sizes = {.palette = 1};
-    for (int t = 0; t < 8; t++) {
-        sizes.rows[t] = 16;
-        sizes.bytes[t] = 64;
-    }
-    __asm__ volatile("" ::"r"(&sizes) : "memory");
-    _tile_loadconfig(&sizes);
-}
-
 /* Two vectors of floats as one of bfloat16, those of `low` first. */
 INLINE __m512i both(vf low, vf high) {
     return (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
