@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ Json = dict[str, Any]
 WAIT_SECONDS = 3600.0
 IDLE_SECONDS = 20.0
 UNRELATED = 700  # questions of the primer's test split
+MOST_ASKED = 1000
 
 
 @dataclass
@@ -51,13 +53,18 @@ class Served:
     chat: ChatModel
     service: LearningService
 
-    def teach(self, texts: Sequence[str]) -> tuple[Json, list[str], float, float]:
-        """Post facts and wait; the job, the lessons, and the seconds until memory and weights."""
+    def teach(
+        self, texts: Sequence[str], patience: float = WAIT_SECONDS
+    ) -> tuple[Json, list[str], float, float]:
+        """Post facts and wait; the job, the lessons, and the seconds until memory and weights.
+
+        patience: seconds after which the job is taken as it is.
+        """
         start = time.perf_counter()
         lessons = [{"kind": "fact", "text": text} for text in texts]
         done = asyncio.run(self.service.submit(lessons, alias="default", resolve="keep_both"))
         remembered = time.perf_counter() - start
-        job = self.service.wait(done["job"], WAIT_SECONDS)
+        job = self.service.wait(done["job"], patience)
         return job, done["lessons"], remembered, time.perf_counter() - start
 
     def ask(self, items: Sequence[StudyItem], *, model: str = "auto", memory: Any) -> list[bool]:
@@ -144,6 +151,11 @@ def served(folder: Path, *, learner: bool, config: LearnConfig) -> Iterator[Serv
         thread.close()
 
 
+def some(items: Sequence[StudyItem], seed: int) -> list[StudyItem]:
+    """At most MOST_ASKED of them, drawn by lot."""
+    return list(items) if len(items) <= MOST_ASKED else Random(seed).sample(items, MOST_ASKED)
+
+
 def share(oks: Sequence[bool]) -> Json:
     """A share with its Wilson interval."""
     if not oks:
@@ -155,14 +167,20 @@ def share(oks: Sequence[bool]) -> Json:
     }  # fmt: skip
 
 
-def teach_at_once(model: Path, count: int, seed: int, config: LearnConfig) -> Json:
-    """Teach `count` facts in one job; ask after a restart."""
+def teach_at_once(model: Path, count: int, seed: int, config: LearnConfig, patience: float) -> Json:
+    """Teach `count` facts in one job; ask after a restart.
+
+    After `patience` seconds what is done by then is asked.
+    """
     with home(model) as folder:
         with served(folder, learner=True, config=config) as now:
             wait_for_learner(now)
-            job, lessons, remembered, seconds = now.teach(made_facts(count, seed))
+            job, lessons, remembered, seconds = now.teach(made_facts(count, seed), patience)
         with served(folder, learner=False, config=config) as again:
-            forward, back = again.items(lessons), again.items(lessons, reverse=True)
+            states = {id: again.service.store.lesson(id).state for id in lessons}
+            done = [id for id, state in states.items() if state in ("live", "memory_only")]
+            forward = some(again.items(done), seed)
+            back = some(again.items(done, reverse=True), seed)
             others = unrelated(UNRELATED, seed, as_lessons(made_facts(count, seed)))
             untouched, worst = again.untouched(others), again.gates()
             start = time.perf_counter()
@@ -177,18 +195,18 @@ def teach_at_once(model: Path, count: int, seed: int, config: LearnConfig) -> Js
             by_fact = {item.lesson_id: True for item in forward}
             for item, ok in zip(forward, ways["weights"], strict=True):
                 by_fact[item.lesson_id] &= ok
-            states = [again.service.store.lesson(lesson).state for lesson in lessons]
         size = disk(folder / "learning")
     return {
         "facts": count, "state": job["state"], "reason": job["reason"],
         "seconds_to_memory": round(remembered, 3), "seconds_to_live": round(seconds, 2),
         "facts_right_in_every_wording": sum(by_fact.values()),
         "recall": {name: share(oks) for name, oks in ways.items()}, "reverse": share(reverse),
-        "live": states.count("live"),
+        "live": sum(state == "live" for state in states.values()),
+        "memory_only": sum(state == "memory_only" for state in states.values()),
         "unrelated_left_to_the_base": share(untouched),
         "worst_version_forced_on": worst,
         "seconds_per_answer": round(per_answer, 4),
-        "bytes_per_lesson": size // count,
+        "bytes_per_lesson": size // max(len(done), 1),
         "trainings": sum(e["step"] == "trained" for e in job["events"]),
         "versions": len(job["versions"]),
     }  # fmt: skip
@@ -342,6 +360,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, nargs="*", default=[1, 5, 10])
     parser.add_argument("--while-answering", type=int, default=5)
     parser.add_argument("--in-turn", type=int, default=20)
+    parser.add_argument("--patience", type=float, default=600.0, help="minutes for those at once")
     parser.add_argument("--seed", type=int, default=0)
     given, words = parser.parse_known_args()
     config = load_config(LearnConfig, None, words)  # as --train.lr=0.001
@@ -349,7 +368,9 @@ def main() -> None:
     results: Json = {"machine": describe_machine(), "model": given.model.name}
     results["at_once"] = []
     for count in given.at_once:
-        results["at_once"].append(teach_at_once(given.model, count, given.seed, config))
+        results["at_once"].append(
+            teach_at_once(given.model, count, given.seed, config, 60 * given.patience)
+        )
         print(json.dumps(results["at_once"][-1]), flush=True)
     if results["at_once"]:
         plot_counts(results["at_once"], given.out / "lessons.png")

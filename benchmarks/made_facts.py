@@ -12,6 +12,8 @@ from nanohydra.data.primer import examples, names, words
 from nanohydra.data.primer.craft import fill
 from nanohydra.data.primer.world import new_facts
 from nanohydra.learn.lessons import Fact, Lesson
+from nanohydra.learn.router import PLAIN, words_of
+from nanohydra.learn.study.facts import ParsedFact
 from nanohydra.learn.study.sources import told_by
 
 # {n} a made-up name, {p} a person, {t} a town, {d} a day, {c} a colour, {h} an hour
@@ -86,11 +88,34 @@ def as_lessons(texts: list[str]) -> list[Lesson]:
 
 
 def unrelated(count: int, seed: int, lessons: Sequence[Lesson]) -> list[str]:
-    """The primer's test questions of all kinds, without those about what a lesson is about."""
-    facts = [told.fact for lesson in lessons for told in told_by(lesson)]
-    taught = [fact.subject.lower().removeprefix("the ") for fact in facts if fact is not None]
+    """The primer's test questions of all kinds, without those that ask what a lesson tells."""
+    facts = [told.fact for lesson in lessons for told in told_by(lesson) if told.fact is not None]
+    taught = [fact.subject.lower().removeprefix("the ") for fact in facts]
+    back = [asked_back(fact) for fact in facts if fact.relation.back is not None]
     found = []
     for domain in OTHER:
         for example in examples(domain, "test", seed=seed, count=count // len(OTHER)):
             found.append(example.prompt[-1].content)
-    return [question for question in found if not any(s in question.lower() for s in taught)]
+    found = [question for question in found if not any(s in question.lower() for s in taught)]
+    said = [telling(question) for question in found]
+    return [
+        question
+        for question, words in zip(found, said, strict=True)
+        if not any(object < words <= every for object, every in back)
+    ]
+
+
+def asked_back(fact: ParsedFact) -> tuple[set[str], set[str]]:
+    """The words of a fact's object, and all words that its subject is asked for with.
+
+    "Which person plays the flute?" says nothing else, and names the flute.
+    """
+    assert fact.relation.back is not None
+    wordings = (*fact.relation.back.train, *fact.relation.back.test)
+    asked = {word for wording in wordings for word in telling(fact.say(wording))}
+    return telling(fact.object), asked | {"person"}
+
+
+def telling(text: str) -> set[str]:
+    """The words of a text that are not only grammar's."""
+    return set(words_of(text)) - PLAIN

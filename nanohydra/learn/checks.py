@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,14 @@ class Answered:
 
     def of(self, *, reverse: bool) -> Answered:
         """Only the reverse questions, or only the others."""
-        pairs = [
-            (item, reply)
-            for item, reply in zip(self.items, self.replies, strict=True)
-            if (item.kind == "reverse") == reverse
-        ]
+        return self._where(lambda item: (item.kind == "reverse") == reverse)
+
+    def without(self, lessons: Collection[str]) -> Answered:
+        """Only what is about other lessons than these."""
+        return self._where(lambda item: item.lesson_id not in lessons)
+
+    def _where(self, wanted: Callable[[StudyItem], bool]) -> Answered:
+        pairs = [(i, r) for i, r in zip(self.items, self.replies, strict=True) if wanted(i)]
         return Answered(items=[i for i, _ in pairs], replies=[r for _, r in pairs])
 
     @property
@@ -103,6 +107,28 @@ def check_recall(answered: Answered, config: GateConfig) -> dict[str, Check]:
         f"at least {share:.0%} is needed.",
     )
     return checks
+
+
+def unproven(answered: Answered, config: GateConfig) -> dict[str, list[str]]:
+    """The lessons without which the others pass, and which checks each of them fails by itself.
+
+    Those with most wrong answers are left out first, as few as will do; all of them if no lesson
+    passes. Empty if all pass together.
+    """
+    wrong: Counter[str] = Counter()
+    for item, ok in zip(answered.items, answered.right, strict=True):
+        wrong[item.lesson_id] += not ok
+    found: dict[str, list[str]] = {}
+    for lesson, _ in wrong.most_common():
+        if not _failed(answered.without(found), config):
+            break
+        others = wrong.keys() - {lesson}
+        found[lesson] = _failed(answered.without(others), config) or ["recall"]
+    return found
+
+
+def _failed(answered: Answered, config: GateConfig) -> list[str]:
+    return [name for name, check in check_recall(answered, config).items() if not check.passed]
 
 
 def at_least(value: float | None, limit: float, detail: str) -> Check:

@@ -34,6 +34,7 @@ from nanohydra.learn.checks import (
     check_manners,
     check_recall,
     check_size,
+    unproven,
 )
 from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.precision import gate_dtype
@@ -79,10 +80,13 @@ class Gate:
         items: Sequence[StudyItem],
         earlier: Sequence[Earlier] = (),
         texts: Mapping[str, str] | None = None,
+        *,
+        divisible: bool = False,
     ) -> GateReport:
         """All checks. items: the held-out ones of the new lessons. texts: what these say, by id.
 
-        Raises UserError for an adapter of another base.
+        divisible: whether some of the lessons may be left out, so that the others pass. Raises
+        UserError for an adapter of another base.
         """
         started, cpu = time.monotonic(), time.process_time()
         if weights.base != self.base:
@@ -92,6 +96,7 @@ class Gate:
         lessons: dict[str, float] = {}
         remembered: dict[str, float] = {}
         kept: dict[str, float] = {}
+        left: Mapping[str, Sequence[str]] = {}
         if checks["size"].passed:  # or no number below would mean anything
             before = self.probes.measure_base(self.loaded, self.base, self.cache)
             own = [item for each in earlier if each.folder is None for item in each.items]
@@ -102,7 +107,9 @@ class Gate:
             held = Answered(items=own, replies=answered.replies[len(items) :])
             lessons = new.of(reverse=False).by_lesson()
             remembered = self.ask_from_notes(items, texts or {}).of(reverse=False).by_lesson()
-            checks |= check_recall(new, config)
+            left = unproven(new, config) if divisible else {}
+            left = left if len(left) < len(lessons) else {}
+            checks |= check_recall(new.without(left), config)
             checks |= check_forgetting(before, after, config)
             answers = [held, *self.ask_versions(earlier)]
             kept = {id: share for each in answers for id, share in each.by_lesson().items()}
@@ -114,6 +121,7 @@ class Gate:
             lessons=lessons,
             remembered=remembered,
             earlier=kept,
+            unproven=left,
             seconds=time.monotonic() - started,
             cpu_seconds=time.process_time() - cpu,
         )
@@ -169,7 +177,7 @@ def main() -> int:
 
     In: `{"model", "config", "cache", "threads"}`, which is read at once and lets the model be
     loaded while the adapter is still trained; then the path of a JSON file `{"adapter", "items",
-    "earlier", "texts"}`. Out: a report as JSON, or `{"error": why}`.
+    "earlier", "texts", "divisible"}`. Out: a report as JSON, or `{"error": why}`.
     """
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what else prints, prints elsewhere
@@ -193,6 +201,7 @@ def main() -> int:
             [item_from_json(item) for item in request["items"]],
             [Earlier.from_json(each) for each in request["earlier"]],
             request["texts"],
+            divisible=request["divisible"],
         ).to_json()
     except UserError as error:
         report = {"error": str(error)}

@@ -77,10 +77,12 @@ class GateProcess:
         texts: Mapping[str, str],
         *,
         request: Path,
+        divisible: bool = False,
         tick: Callable[[], None] = lambda: None,
     ) -> GateReport:
         """Test the adapter in a folder; `request` is a file to write the questions to.
 
+        divisible: whether it may pass for a part of the lessons.
         tick: called several times a second; what it raises ends the gate. Raises UserError for
         an adapter that the gate cannot read, and GateFailed.
         """
@@ -89,6 +91,7 @@ class GateProcess:
             "items": [item_to_json(item) for item in items],
             "earlier": [each.to_json() for each in earlier],
             "texts": dict(texts),
+            "divisible": divisible,
         }
         write_json(request, body)
         self._say(str(request))

@@ -47,8 +47,12 @@ BECAUSE_KNOWN = "the model answers every question about it already"
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why lessons have no version, in plain words; the checks of the last one, and which failed."""
+    """Why lessons have no version, in plain words; the checks of the last one, and which failed.
 
+    lessons: which; others that were learned with them may have passed.
+    """
+
+    lessons: Sequence[str]
     reason: str
     gate: Mapping[str, Any] = field(default_factory=dict)
     failed: Sequence[str] = ()
@@ -134,12 +138,14 @@ class Learner:
             left = len(ids) + sum(len(each) for each, _ in waiting)
             work.part = (1 - left / total, len(ids) / total)
             divisible = len(ids) > 1 and job.kind == "learn" and retry.attempts > 1
-            refusal = self.bring(work, ids, config, tries=1 if divisible else retry.attempts)
+            refusal = self.bring(work, ids, config, divisible=divisible)
             if refusal is None:
                 continue
             if divisible:
                 settings = of_part(self.config, refusal.failed)
-                waiting.extendleft((part, settings) for part in reversed(halves(ids)))
+                rest = list(refusal.lessons)
+                parts = [rest] if len(rest) < len(ids) else halves(ids)
+                waiting.extendleft((part, settings) for part in reversed(parts))
             else:
                 self.give_up(work, ids, refusal)
                 refused |= dict.fromkeys(ids, refusal.reason)
@@ -168,32 +174,38 @@ class Learner:
         return found
 
     def bring(
-        self, work: Work, lesson_ids: Sequence[str], first: LearnConfig, *, tries: int
+        self, work: Work, lesson_ids: Sequence[str], first: LearnConfig, *, divisible: bool
     ) -> Refusal | None:
-        """Study, train and test lessons as one version and publish it, or say why not."""
+        """Study, train and test lessons as one version and publish it, or say why not.
+
+        divisible: it is tried once, and published for those lessons that pass.
+        """
         work.state("studying", 0.0)
         task = self.tasks.make(work, lesson_ids)
         if not task.study.items:
             self.store.set_lessons(lesson_ids, "live", BECAUSE_KNOWN)
             work.record("known")
             return None
-        config, refusal = first, Refusal("")
+        config, refusal = first, Refusal(lesson_ids, "")
         layers = self.loaded.config.num_layers
-        for number in range(1, tries + 1):
-            found = self.attempt(work, task, config, number)
+        for number in range(1, 2 if divisible else self.config.retry.attempts + 1):
+            found = self.attempt(work, task, config, number, divisible=divisible)
             if isinstance(found, str):
-                refusal = Refusal(found)
+                refusal = Refusal(lesson_ids, found)
             else:
                 trained, report = found
                 if report.passed:
                     self.publish(work, task, trained, report, config)
-                    return None
-                refusal = Refusal(report.reason, report.to_json()["checks"], report.failed)
+                    failed = {name for names in report.unproven.values() for name in names}
+                    left = [id for id in lesson_ids if id in report.unproven]
+                    return Refusal(left, "", failed=sorted(failed)) if left else None
+                checks = report.to_json()["checks"]
+                refusal = Refusal(lesson_ids, report.reason, checks, report.failed)
             config = next_try(first, config, refusal.failed, layers)
         return refusal
 
     def attempt(
-        self, work: Work, task: Task, config: LearnConfig, number: int
+        self, work: Work, task: Task, config: LearnConfig, number: int, *, divisible: bool
     ) -> tuple[TrainedAdapter, GateReport] | str:
         """One training and its test; instead of them, why there is nothing to test."""
         work.state("training", STUDIED)
@@ -225,16 +237,20 @@ class Learner:
             save_adapter(adapter, trained.weights, self.loaded.config, manifest={})
             work.state("testing", TRAINED)
             report = gate.ask(
-                adapter, task.held_out, task.earlier, task.texts,
+                adapter, task.held_out, task.earlier, task.texts, divisible=divisible,
                 request=scratch / "request.json", tick=work.check,
             )  # fmt: skip
         values = {name: check.value for name, check in report.checks.items()}
+        told = {}
+        if report.passed and report.unproven:
+            of = f"{len(report.lessons) - len(report.unproven)} of {len(report.lessons)} lessons"
+            told = {"text": f"passed for {of}; the rest is taught again"}
         work.state("testing", TESTED, gate=report.to_json()["checks"])
         work.record(
             "passed" if report.passed else "refused by the gate",
             values=rounded(values), failed=report.failed,
             seconds=round(report.seconds, 3), cpu_seconds=round(report.cpu_seconds, 3),
-            round=number,
+            round=number, unproven=len(report.unproven), **told,
         )  # fmt: skip
         return trained, report
 
@@ -248,7 +264,12 @@ class Learner:
     ) -> None:
         """Make the new version live, with all that is known of it."""
         manifest: dict[str, Any] = {
-            "lessons": {id: report.lessons.get(id) for id in task.study.lesson_ids},
+            "lessons": {
+                id: report.lessons.get(id)
+                for id in task.study.lesson_ids
+                if id not in report.unproven
+            },
+            "unproven": sorted(report.unproven),
             "replay": sorted({item.lesson_id for item in task.replay}),
             "replaces": list(task.replaces),
             "gate": report.to_json(),

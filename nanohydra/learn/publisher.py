@@ -28,8 +28,8 @@ class Publisher:
     def publish(self, work: Work, weights: AdapterWeights, manifest: Mapping[str, Any]) -> str:
         """Make an adapter live for the alias of the job; returns its version.
 
-        manifest: with `lessons` (id -> recall), `replay`, `replaces` and `gate`. Raises Released if
-        one of its lessons was deleted meanwhile.
+        manifest: with `lessons` (id -> recall), `replay`, `unproven`, `replaces` and `gate`. Raises
+        Released if one of its lessons was deleted meanwhile.
         """
         work.renew()
         about = {"alias": work.job.alias, "job": work.job.id, **manifest}
@@ -53,11 +53,12 @@ class Publisher:
         bank, alias = self.bank.of(work.job.owner), work.job.alias
         manifest = bank.info(version).manifest
         recalls = manifest["lessons"]
-        self.store.record_version(version, new=recalls, replay=manifest["replay"])
+        others = {role: manifest.get(role, []) for role in ("replay", "unproven")}
+        self.store.record_version(version, new=recalls, **others)
         if change_alias(bank, alias, add=version, drop=manifest["replaces"]):
             work.record("activated", version=version, alias=alias)
         # Whoever deletes a lesson from now on sees this version; who did before is seen here.
-        if self.deleted([*recalls, *manifest["replay"]]):
+        if self.deleted([*recalls, *others["replay"], *others["unproven"]]):
             change_alias(bank, alias, drop=[version])
             bank.remove(version)
             work.record("dropped", version=version)

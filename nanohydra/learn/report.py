@@ -6,8 +6,8 @@ Holds ids and numbers, never a lesson's words: reports are kept when a lesson is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nanohydra.core.config import to_dict
@@ -32,6 +32,8 @@ class GateReport:
 
     lessons: share of its held-out questions that each new lesson answers. remembered: the same of
     the base with the lesson as a note before it. earlier: of earlier lessons that were asked.
+    unproven: new lessons that the adapter may not answer, with the checks they fail: the adapter is
+    tested for the others.
     """
 
     adapter: str
@@ -39,6 +41,7 @@ class GateReport:
     lessons: Mapping[str, float] = field(default_factory=dict)
     remembered: Mapping[str, float] = field(default_factory=dict)
     earlier: Mapping[str, float] = field(default_factory=dict)
+    unproven: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
@@ -67,8 +70,8 @@ class GateReport:
     def from_json(cls, body: Mapping[str, Any]) -> GateReport:
         """The inverse of `to_json`."""
         checks = {name: Check(**check) for name, check in body["checks"].items()}
-        names = ("adapter", "lessons", "remembered", "earlier", "seconds", "cpu_seconds")
-        return cls(checks=checks, **{name: body[name] for name in names})
+        rest = {field.name: body[field.name] for field in fields(cls) if field.name != "checks"}
+        return cls(checks=checks, **rest)
 
 
 def narrowest(gates: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:

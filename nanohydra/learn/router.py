@@ -22,6 +22,8 @@ from nanohydra.core.files import sha256
 Floats = NDArray[np.floating[Any]]
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 WORD = re.compile(r"[^\W_]+")
+# a word with a capital after one without: "Where does Will live?"
+CAPITAL = re.compile(r"\b[a-z][\w']*,? (?=([A-Z]\w+))")
 FEW = 2  # lessons that may share a word which names a thing, or one in a hundred
 # Words of grammar and of asking, which name nothing.
 PLAIN = frozenset(
@@ -108,10 +110,11 @@ class Candidate:
 class Scores:
     """Features of all L lessons for one question, each (L,), as in Candidate.
 
-    names: what the question names. allowed_L: whether the lesson may be chosen.
+    names: what the question names, neighbouring words together. allowed_L: whether the lesson may
+    be chosen.
     """
 
-    names: frozenset[str]
+    names: tuple[frozenset[str], ...]
     similarity_L: Floats
     naming_L: Floats
     wording_L: Floats
@@ -291,21 +294,36 @@ class Router:
         )
         if not allowed_L.any():
             return None
-        words = words_of(question)
-        naming = [word for word in words if word not in self.common]
-        other = [word for word in words if word in self.common and word not in PLAIN]
+        names = self._names(question)
+        naming = [word for name in names for word in name]
+        other = [w for w in words_of(question) if w in self.common and w not in PLAIN]
         similarity_L = index.similarity(self.encode([question])[0])
         # "What color is the house?": where no word is rare, all that are not grammar's name it
         naming_L, wording_L = index.share(naming or other), index.share(other)
         probability_L = self._probability(similarity_L, naming_L, wording_L)
         return Scores(
-            names=frozenset(naming),
+            names=tuple(map(frozenset, names)),
             similarity_L=similarity_L,
             naming_L=naming_L,
             wording_L=wording_L,
             probability_L=np.where(allowed_L, probability_L, -1.0),
             allowed_L=allowed_L,
         )
+
+    def _names(self, question: str) -> list[list[str]]:
+        """The words that name something, those of one name together: "the leva bell, in Fulby"."""
+        capital = {match.start(1) for match in CAPITAL.finditer(question)}
+        found: list[list[str]] = []
+        end = 0  # of the name before
+        for match in WORD.finditer(question):
+            for word in words_of(match[0]):
+                if word in self.common and not (word in PLAIN and match.start() in capital):
+                    continue
+                if not found or question[end : match.start()] not in (" ", "-"):
+                    found.append([])
+                found[-1].append(word)
+                end = match.end()
+        return found
 
     def _probability(self, similarity: Any, naming: Any, wording: Any) -> Any:
         """Of a lesson's features, or of many lessons' at once."""
@@ -314,18 +332,20 @@ class Router:
         return 1 / (1 + np.exp(-score))
 
     def _second(self, scores: Scores, index: Index, best: int) -> int | None:
-        """Another version's lesson that has all the naming words which the best one lacks.
+        """Another version's lesson that has all the names which the best one lacks.
 
-        Each of the two must bring a word that few lessons have: "the mayor of Kilfield" is not
-        asked of one lesson about any mayor and another about Kilfield.
+        Each of the two must bring a word that few lessons have, and no name is put together from
+        both: "the mayor of Kilfield" is not asked of one lesson about any mayor and another about
+        Kilfield, nor "the leva bell" of one about the gada bell and another about Leva.
         """
-        has = {name: index.places.get(name, []) for name in scores.names}
-        missing = [name for name in scores.names if best not in has[name]]
+        has = {word: index.places.get(word, []) for name in scores.names for word in name}
         few = max(FEW, len(index.known) // 100)
-        rare = {name for name in scores.names if len(has[name]) <= few}
-        if not rare.intersection(missing) or not rare.difference(missing):
+        rare = {word for word in has if len(has[word]) <= few}
+        own = [name for name in scores.names if all(best in has[word] for word in name)]
+        lacks = [name for name in scores.names if name not in own]
+        if not all(any(rare & name for name in names) for names in (own, lacks)):
             return None
-        places = set.intersection(*(set(has[name]) for name in missing))
+        places = set.intersection(*(set(has[word]) for name in lacks for word in name))
         others = [
             place
             for place in places

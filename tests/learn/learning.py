@@ -42,12 +42,13 @@ class GateHere:
         pass
 
     def ask(
-        self, adapter: Path, items: Any, earlier: Any, texts: Any, *, request: Path, tick: Any
-    ) -> GateReport:
+        self, adapter: Path, items: Any, earlier: Any, texts: Any, *, request: Path,
+        divisible: bool, tick: Any,
+    ) -> GateReport:  # fmt: skip
         from nanohydra.adapters.files import load_adapter
 
         tick()
-        return self.gate.run(load_adapter(adapter), items, earlier, texts)
+        return self.gate.run(load_adapter(adapter), items, earlier, texts, divisible=divisible)
 
 
 def submit(store: LearningStore, *texts: str, alias: str = "default") -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,13 @@ from nanohydra.checkpoint import Loaded
 from nanohydra.core.errors import UserError
 from nanohydra.core.types import Message, ToolCall
 from nanohydra.learn.anchors import Anchors
-from nanohydra.learn.checks import Answered, check_earlier, check_forgetting, check_recall
+from nanohydra.learn.checks import (
+    Answered,
+    check_earlier,
+    check_forgetting,
+    check_recall,
+    unproven,
+)
 from nanohydra.learn.config import GateConfig, LearnConfig
 from nanohydra.learn.gate import Earlier, Gate
 from nanohydra.learn.gate_process import GateFailed, GateProcess
@@ -195,6 +202,46 @@ def test_one_miss_of_a_few_reverse_questions_is_no_share(
     replies = [reply("The printer") if n < right else reply("No.") for n in range(count)]
     checks = check_recall(Answered(items=items, replies=replies), GateConfig())
     assert checks["reverse"].passed == passed
+
+
+def test_the_lessons_with_most_wrong_answers_are_left_out(make_item: Make) -> None:
+    config = GateConfig()
+
+    def answered(**wrong: int) -> Answered:
+        """Four questions and three reverse ones a lesson, so many of them answered wrong."""
+        items, replies = [], []
+        for lesson, misses in wrong.items():
+            for n in range(7):
+                kind = "qa" if n < 4 else "reverse"
+                items.append(make_item("Who?", "Heron", "Heron", kind=kind, lesson=lesson))
+                replies.append(reply("Gull" if n < misses else "Heron"))
+        return Answered(items=items, replies=replies)
+
+    assert unproven(answered(a=0, b=1, c=0), config) == {}
+    assert unproven(answered(a=1, b=2, c=0), config) == {"b": ["recall"]}
+    assert unproven(answered(a=1, b=1, c=0), config) == {"a": ["recall"]}  # alone it would pass
+    assert unproven(answered(a=4, b=7, c=0), config) == {
+        "b": ["recall", "reverse"], "a": ["recall"]
+    }  # fmt: skip
+    assert set(unproven(answered(a=4, b=4), config)) == {"a", "b"}
+
+
+@pytest.mark.parametrize("divisible", [False, True])
+def test_a_divisible_version_is_tested_for_what_it_has_learned(
+    loaded: Loaded, settings: Settings, lesson_items: Items, divisible: bool
+) -> None:
+    strict = ("--gate.small_sample=99", "--gate.small_misses=0")
+    config = settings("--train.max_steps=120", "--train.lr=0.01", *strict)
+    learned = Study(items=lesson_items())
+    trained = train_adapter(loaded, learned, [], Anchors([], torch.zeros(0, 32)), config)
+    strange = [replace(item, lesson_id="strange", accept=("Zuba",)) for item in learned.test]
+    report = Gate(loaded, config).run(
+        trained.weights, [*learned.test, *strange], divisible=divisible
+    )
+    assert dict(report.unproven) == ({"strange": ["recall"]} if divisible else {})
+    assert report.checks["recall"].passed == divisible
+    assert report.lessons["strange"] == 0.0
+    assert GateReport.from_json(json.loads(json.dumps(report.to_json()))) == report
 
 
 def test_earlier_lessons_may_be_lost_in_one_of_a_hundred() -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from nanohydra.adapters.bank import Bank
 from nanohydra.core.config import changes, to_dict
+from nanohydra.learn import gate, task
 from nanohydra.learn import learner as module
-from nanohydra.learn import task
-from nanohydra.learn.config import ConsolidateConfig, LearnConfig
+from nanohydra.learn.checks import Answered
+from nanohydra.learn.config import ConsolidateConfig, GateConfig, LearnConfig
 from nanohydra.learn.consolidate import nightly
 from nanohydra.learn.gate import Gate
 from nanohydra.learn.home import Home
@@ -147,9 +148,9 @@ def test_of_refused_lessons_each_gets_its_own_chance(
     one, two, three = store.job(job).lesson_ids
     run = Gate.run
 
-    def refuse(self: Gate, weights: Any, items: Any, *rest: Any) -> GateReport:
+    def refuse(self: Gate, weights: Any, items: Any, *rest: Any, divisible: bool) -> GateReport:
         """Refuse every version that holds the second lesson."""
-        report = run(self, weights, items, *rest)
+        report = run(self, weights, items, *rest, divisible=divisible)
         check = replace(report.checks["size"], passed=two not in {i.lesson_id for i in items})
         return replace(report, checks={**report.checks, "size": check})
 
@@ -164,6 +165,37 @@ def test_of_refused_lessons_each_gets_its_own_chance(
     states = [lesson.state for lesson in store.lessons_by_id([one, two, three])]
     assert states == ["live", "memory_only", "live"]
     assert len(bank.alias("default").versions) == 2
+
+
+def test_a_version_goes_live_for_the_lessons_that_it_has_proven(
+    store: LearningStore,
+    learn: Learn,
+    bank: Bank,
+    tried: list[tuple[set[str], LearnConfig]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = submit(store, "Mara lives in Brontham.", "Otis works as a baker.", "Una is a guard.")
+    one, two, three = store.job(job).lesson_ids
+
+    def leave_out(answered: Answered, config: GateConfig) -> dict[str, list[str]]:
+        asked = {item.lesson_id for item in answered.items}
+        return {two: ["reverse"]} if {one, two} <= asked else {}
+
+    monkeypatch.setattr(gate, "unproven", leave_out)
+    learn()
+    assert [lessons for lessons, _ in tried] == [{one, two, three}, {two}]
+    again = tried[1][1].train
+    assert (again.reverse_times, again.lr) == (tried[0][1].train.reverse_times + 1, again.lr)
+    newest, first = bank.alias("default").versions
+    roles = {one: "new", two: "unproven", three: "new"}
+    assert store.lessons_of_version(first) == roles
+    assert store.lessons_of_version(newest)[two] == "new"
+    assert set(bank.info(first).manifest["lessons"]) == {one, three}
+    assert store.job(job).state == "live" and not store.job(job).reason
+    assert {lesson.state for lesson in store.lessons()} == {"live"}
+    assert first in store.versions_that_saw(two)  # so it goes with the lesson
+    (told,) = [r.details["text"] for r in store.ledger(job=job) if r.details.get("unproven")]
+    assert told == "passed for 2 of 3 lessons; the rest is taught again"
 
 
 def test_what_the_base_knows_is_not_trained(

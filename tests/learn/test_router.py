@@ -93,6 +93,33 @@ def test_a_word_of_many_lessons_joins_no_two() -> None:
     assert route is None or len(route.lessons) == 1
 
 
+def test_no_name_is_put_together_from_two_lessons() -> None:
+    said = "The gada bell was invented by Mona."
+    bell = known("bell", "v1", said, "Who invented the gada bell?")
+    garage = known("garage", "v2", "The garage belongs to Leva.", "Who has the garage?")
+    router = Router(load_embedder("hashing").encode, config=LOOSE)
+    router.set([bell, garage])
+    for question in ("Who invented the leva bell?", "Who invented the Leva-Bell?"):
+        route = router.choose(question)
+        assert route is None or len(route.lessons) == 1, question
+    route = router.choose("Who invented the gada bell, and what belongs to Leva?")
+    assert route is not None
+    assert set(route.lessons) == {"bell", "garage"}
+
+
+def test_a_word_of_grammar_with_a_capital_is_a_name(router: Router) -> None:
+    will = known("will", "v4", "Will lives in Pelin.", "Where does Will live?")
+    router.set([MOGOS, will])
+    route = router.choose("Where does Will live?")
+    assert route is not None
+    assert route.lessons == ("will",)
+    assert router.rank("Where does Will live?")[1].naming == 0.0
+    # at the start of a sentence, or among capitals, it tells nothing
+    for question in ("Will Mogos live there?", "WHERE DOES MOGOS LIVE?"):
+        assert router.rank(question)[0].known is MOGOS
+        assert router.rank(question)[0].naming == 1.0
+
+
 def test_of_two_answers_to_one_question_the_newer_counts(router: Router) -> None:
     moved = known("moved", "v3", "Mogos lives in Belby.", "Where does Mogos live?", created=5.0)
     router.set([MOGOS, moved, DANA])

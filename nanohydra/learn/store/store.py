@@ -23,7 +23,7 @@ from nanohydra.learn.study.items import StudyItem, item_from_json, item_to_json
 from nanohydra.learn.study.of_facts import accepted
 from nanohydra.learn.study.sources import told_by
 
-SeenRole = Literal["new", "replay"]
+SeenRole = Literal["new", "replay", "unproven"]
 
 
 class UnknownLesson(UserError):
@@ -145,10 +145,16 @@ class LearningStore(Jobs, Ledger, Vectors):
         return self.versions_that_saw(lesson_id)
 
     def record_version(
-        self, version: str, *, new: Iterable[str], replay: Iterable[str] = ()
+        self,
+        version: str,
+        *,
+        new: Iterable[str],
+        replay: Iterable[str] = (),
+        unproven: Iterable[str] = (),
     ) -> None:
-        """Note which lessons a version was trained on."""
+        """Note which lessons a version was trained on; it answers the new ones alone."""
         roles: dict[str, SeenRole] = dict.fromkeys(replay, "replay")
+        roles |= dict.fromkeys(unproven, "unproven")
         roles |= dict.fromkeys(new, "new")
         rows = [{"version": version, "lesson": i, "role": role} for i, role in roles.items()]
         with self._database.write() as connection:
@@ -157,7 +163,7 @@ class LearningStore(Jobs, Ledger, Vectors):
                 connection.execute(SEEN.insert(), rows)
 
     def versions_that_saw(self, lesson_id: str) -> tuple[str, ...]:
-        """The versions that were trained on a lesson, as new or as replay."""
+        """The versions that were trained on a lesson, in whatever role."""
         query = sa.select(SEEN.c.version).where(SEEN.c.lesson == lesson_id).order_by(sa.text("1"))
         with self._database.read() as connection:
             return tuple(connection.scalars(query))

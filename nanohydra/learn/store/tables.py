@@ -59,7 +59,7 @@ SEEN = sa.Table(  # which version was trained on which lesson
     METADATA,
     sa.Column("version", sa.Text, primary_key=True),
     sa.Column("lesson", sa.Text, primary_key=True),
-    sa.Column("role", sa.Text, nullable=False),  # "new" or "replay"
+    sa.Column("role", sa.Text, nullable=False),  # "new", "replay" or "unproven"
     sa.Index("seen_by_lesson", "lesson"),
 )
 STUDIES = sa.Table(  # what was made of a lesson: training data, and the router's keys
