@@ -32,7 +32,7 @@ from nanohydra.adapters import AdapterWeights, LoraConfig, attach, load_adapter,
 from nanohydra.checkpoint import load
 from nanohydra.core.log import summary_table
 from nanohydra.core.runtime import RuntimeConfig, describe_machine, setup
-from nanohydra.core.scheduling import take_short_turns
+from nanohydra.core.scheduling import react_quickly, take_short_turns
 from nanohydra.engine import Engine, EngineConfig, EngineThread, Request, SamplingParams
 from nanohydra.model import Decoder, ModelConfig
 
@@ -47,7 +47,8 @@ def main() -> None:
     """Measure and print."""
     options = parse()
     setup(RuntimeConfig(device=options.device, threads=options.threads))
-    take_short_turns()  # as `serve` does
+    react_quickly()  # as `serve` does
+    take_short_turns()
     model = make_model(options).to(options.device).eval()
     base = Engine(model, EngineConfig(max_rows=1)).base
     print(f"making {options.rows} adapters of rank {options.rank}", flush=True)
@@ -155,6 +156,8 @@ def measure_decoding(
             adapter = None if place is None else ids[place % len(ids)]
             engine.add(request(model, steps + WARM_UP + 1, adapter))
         while len(engine.scheduler.rows) < rows:
+            if not engine.has_work():
+                raise SystemExit(f"--steps {steps} are over before all {rows} rows run; take more")
             engine.step()
     times: dict[str, list[float]] = {name: [] for name in engines}
     remaining = min(

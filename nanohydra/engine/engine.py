@@ -70,9 +70,9 @@ class Engine:
         self.pool = BlockPool(num_blocks)
         self.scheduler = Scheduler(config, self.pool, -(-self.max_length // size))
         self.sampler = Sampler(model.config.vocab_size, config.num_ids, model.device, vocabulary)
-        self.adapters = Residents(model, config.max_adapters)
         max_tokens = config.prefill_tokens + config.max_rows * (1 + config.draft_tokens)
         self.runner = make_runner(config, model, self.state, max_tokens)
+        self.adapters = Residents(model, config.max_adapters, self.runner.prepare)
         alone = config.deterministic and self.runner.name != "native"
         self.forward = Forward(model, self.runner, self.sampler, one_by_one=alone)
         vocab_size = model.config.vocab_size

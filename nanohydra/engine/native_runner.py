@@ -106,6 +106,11 @@ class NativeRunner:
         self._run(batch, None, out)
         return out
 
+    @torch.inference_mode()
+    def prepare(self, adapter: ReadyAdapter) -> None:
+        """Lay an adapter's factors out, which takes longer than a step; from any thread."""
+        self.adapters.lay(adapter)
+
     def forget(self) -> None:
         """Drop what was kept of the adapters of earlier calls."""
         self.adapters.choose(())
@@ -248,7 +253,7 @@ class AdapterTable:
         self._arrays = ()
         if not present:
             return
-        laid = [self._lay(adapter) for adapter in present]
+        laid = [self.lay(adapter) for adapter in present]
         self.rank = max(each.rank for each in laid)
         joined = b"".join(bytes(each.factors) for each in laid)
         buffer = ctypes.create_string_buffer(joined, len(joined))
@@ -256,7 +261,8 @@ class AdapterTable:
         self._arrays = (buffer, numbers, laid)
         self.factors, self.adapter_of = ctypes.addressof(buffer), address(numbers)
 
-    def _lay(self, adapter: ReadyAdapter) -> Laid:
+    def lay(self, adapter: ReadyAdapter) -> Laid:
+        """An adapter in this layout, which it is brought into once. From any thread."""
         known = self._known.get(adapter)
         if known is None:
             known = self._known[adapter] = Laid(self.linears, adapter.factors, self.dtype)

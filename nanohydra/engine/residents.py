@@ -31,11 +31,17 @@ class Resident:
 
 
 class Residents:
-    """Adapters by id, the least recently used first. capacity: how many at most."""
+    """Adapters by id, the least recently used first.
 
-    def __init__(self, model: Decoder, capacity: int) -> None:
+    capacity: how many at most. prepare: called with each before it may be named.
+    """
+
+    def __init__(
+        self, model: Decoder, capacity: int, prepare: Callable[[ReadyAdapter], None]
+    ) -> None:
         self.model = model
         self.capacity = capacity
+        self.prepare = prepare
         self.num_loads = 0
         self.num_evictions = 0
         self._by_id: OrderedDict[str, Resident] = OrderedDict()
@@ -68,6 +74,7 @@ class Residents:
         if self._touch(id):
             return id
         adapter = make_ready(self.model, weights, base=self.base, id=id)
+        self.prepare(adapter)
         with self._changed:
             if not self._touch(id):
                 self._make_room()

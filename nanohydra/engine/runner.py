@@ -8,13 +8,13 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nanohydra.adapters.batch import RowAdapters, RowPlan
+from nanohydra.adapters.batch import ReadyAdapter, RowAdapters, RowPlan
 from nanohydra.core.errors import UserError
 from nanohydra.engine.batch import FlatBatch
 from nanohydra.engine.config import DEFAULT_MAX_LENGTH, EngineConfig
@@ -22,9 +22,6 @@ from nanohydra.engine.graphs import DecodeGraphs
 from nanohydra.engine.threads import Threads
 from nanohydra.model import Decoder
 from nanohydra.model.paged import PagedState
-
-if TYPE_CHECKING:
-    from nanohydra.adapters.batch import ReadyAdapter
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +36,9 @@ class Runner(Protocol):
 
     def hidden(self, batch: FlatBatch) -> Tensor:
         """The same; final hidden states (N, D) of all tokens."""
+
+    def prepare(self, adapter: ReadyAdapter) -> None:
+        """Do ahead what the first batch with an adapter needs; from any thread, at any time."""
 
     def forget(self) -> None:
         """Drop what was kept of the adapters of earlier calls: one of them may be gone."""
@@ -130,6 +130,9 @@ class TorchRunner:
             x_ND[torch.from_numpy(places).to(x_ND.device, torch.int64)] = x_BTD
         assert x_ND is not None
         return x_ND
+
+    def prepare(self, adapter: ReadyAdapter) -> None:
+        """Nothing: the factors are used as they are."""
 
     def forget(self) -> None:
         """As in Runner."""

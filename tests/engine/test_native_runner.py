@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import random
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from nanohydra.adapters.batch import ReadyAdapter, make_ready
 from nanohydra.adapters.weights import AdapterWeights
+from nanohydra.engine import Engine, EngineConfig, SamplingParams, generate, native_runner
 from nanohydra.engine.native_runner import NativeRunner, Teams
 from nanohydra.kernels import step
 from nanohydra.model import Decoder
@@ -258,3 +260,23 @@ def test_no_compiler_means_no_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step, "library", lambda: None)
     model = random_model("qwen3")
     assert NativeRunner.build(model, model.init_pages(4, 16), 8) is None
+
+
+def test_an_adapter_is_laid_out_where_it_is_loaded_and_no_step_waits_for_it(
+    make_adapter: Callable[..., AdapterWeights], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = random_model("qwen3")
+    engine = Engine(model, EngineConfig(max_rows=2, runner="native"))
+    places: list[str] = []
+    lay = native_runner.Laid.__init__
+
+    def watch(self: native_runner.Laid, *words: object) -> None:
+        places.append(threading.current_thread().name)
+        lay(self, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(native_runner.Laid, "__init__", watch)
+    loader = threading.Thread(target=engine.load, args=[make_adapter(model, 1)], name="loader")
+    loader.start()
+    loader.join()
+    generate(engine, [(1, 2, 3)], SamplingParams(max_tokens=3), engine.resident[0])
+    assert places == ["loader"]
