@@ -25,4 +25,6 @@ async def main(model: str, prompts: list[str]) -> None:
             print(repr(text))
 
 
+if len(sys.argv) < 3:
+    sys.exit((__doc__ or "").strip())
 asyncio.run(main(sys.argv[1], sys.argv[2:]))

@@ -229,11 +229,13 @@ class GateConfig:
 class RetryConfig:
     """How the learner tries again after a refusal, before it leaves lessons in memory only.
 
-    attempts: trainings of one lesson in all; several are tried once, then in halves, unless this
-    is 1. A part needs less `emphasis`. A lesson that was only learned too little is trained longer
-    the next time, by `longer`. Any other time it is trained more gently: with lr_factor of the
-    rate, kl_factor of the KL weight and `replay` as the share of replay, then also in the upper
-    half of the layers only.
+    attempts: trainings of one lesson in all; several are tried once, then those that failed or the
+        halves, unless this is 1.
+
+    A part needs less `emphasis`. A lesson that was only learned too little is trained longer the
+    next time, by `longer`. Any other time it is trained more gently: with lr_factor of the rate,
+    kl_factor of the KL weight and `replay` as the share of replay, then also in the upper half of
+    the layers only.
     """
 
     attempts: int = 3
