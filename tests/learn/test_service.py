@@ -54,8 +54,8 @@ def test_what_is_not_about_a_lesson_goes_to_the_base_unchanged(world: World) -> 
 def test_what_a_note_answers_better_is_answered_from_the_note(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(*words: Any) -> GateReport:
-        report = gate_run(*words)
+    def run(*words: Any, **rest: Any) -> GateReport:
+        report = gate_run(*words, **rest)
         return replace(
             report,
             lessons={lesson: 0.5 for lesson in report.lessons},
