@@ -19,7 +19,7 @@ from nanohydra.learn.evaluation import EvaluationTexts, evaluation_texts
 from nanohydra.learn.lessons import QA, Body, ConversationLesson, DocumentLesson, Fact, Lesson
 from nanohydra.learn.study.facts import ParsedFact
 from nanohydra.learn.study.parse import split_sentences
-from nanohydra.learn.study.sources import EXACT, INJECTION, MAX_SENTENCES, told_by
+from nanohydra.learn.study.sources import EXACT, INJECTION, MAX_SENTENCES, Told, told_by
 from nanohydra.tasks.judge import tokens
 from nanohydra.tokenizer import SPECIAL_TOKENS
 
@@ -264,7 +264,7 @@ class _Earlier:
         self._by_text: dict[tuple[str, ...], Lesson] = {}
         self._by_question: dict[tuple[str, ...], Lesson] = {}
         self._by_word: dict[str, list[Lesson]] = {}
-        self._facts: dict[str, list[ParsedFact]] = {}
+        self._told: dict[str, list[Told]] = {}
         for lesson in lessons:
             self.add(lesson)
 
@@ -282,7 +282,7 @@ class _Earlier:
         """An earlier lesson that says all that this one says."""
         if (found := self._by_text.get(tokens(lesson.text))) is not None:
             return found
-        told = told_by(lesson) if isinstance(lesson.body, Fact) else []
+        told = self._told_by(lesson) if isinstance(lesson.body, Fact) else []
         if len(told) != 1 or told[0].fact is None:
             return None
         fact = told[0].fact
@@ -323,9 +323,12 @@ class _Earlier:
         return [lesson for lesson in min(pools, key=len) if lesson.id in ids]
 
     def _of(self, lesson: Lesson) -> list[ParsedFact]:
-        if lesson.id not in self._facts:
-            self._facts[lesson.id] = [t.fact for t in told_by(lesson) if t.fact is not None]
-        return self._facts[lesson.id]
+        return [told.fact for told in self._told_by(lesson) if told.fact is not None]
+
+    def _told_by(self, lesson: Lesson) -> list[Told]:
+        if lesson.id not in self._told:
+            self._told[lesson.id] = told_by(lesson)
+        return self._told[lesson.id]
 
 
 def _differ(value: str, other: str) -> bool:

@@ -117,13 +117,14 @@ class LearningService:
 
     def _take(self, lessons: Sequence[Lesson], found: Curated, alias: str) -> Json:
         self.store.add_lessons(lessons)
+        self.memory.add_all(
+            [
+                Source(id=x.id, owner=x.owner, title=x.title, text=x.text, kind=x.kind)
+                for x in lessons
+            ]
+        )
         for lesson in lessons:
-            source = Source(
-                id=lesson.id, owner=lesson.owner, title=lesson.title, text=lesson.text,
-                kind=lesson.kind,
-            )  # fmt: skip
-            self.memory.add(source)
-            self.store.record("remembered", lesson=lesson.id, kind=lesson.kind)
+            self.store.record("remembered", owner=lesson.owner, lesson=lesson.id, kind=lesson.kind)
         studied = [lesson.id for lesson in lessons if lesson.state != "memory_only"]
         job = self.store.submit(alias, studied, owner=self.owner) if studied else None
         if job is not None:

@@ -6,6 +6,7 @@ prompts and models that answer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from nanohydra.memory.embedders import Embedder
 from nanohydra.memory.owners import OwnerIndexes
 from nanohydra.memory.ranking import Calibration, Evidence, calibration_of, evidence_of, fuse
 from nanohydra.memory.text import clean_text
-from nanohydra.memory.types import Hit, Source, SourceInfo
+from nanohydra.memory.types import Hit, Passage, Source, SourceInfo
 from nanohydra.memory.words import query_words
 from nanohydra.memory.worker import EmbeddingWorker
 
@@ -32,7 +33,8 @@ class MemoryConfig:
     """How texts are cut and what counts as found.
 
     eager_seconds: how long `add` goes on embedding; the rest of a long text gets its embeddings in
-    the background, and is found by its words until then. batch: passages embedded at a time.
+    the background, and is found by its words until then. batch: passages embedded at a time, and
+    batch_characters what they may come to, but for one alone.
     candidates: taken from either ranking.
     calibration, threshold: the score and its least value for a hit; None for what was measured for
     the embedder. For another model, benchmarks/memory.py fits the calibration.
@@ -40,7 +42,8 @@ class MemoryConfig:
 
     chunk: ChunkConfig = field(default_factory=ChunkConfig)
     eager_seconds: float = 0.4
-    batch: int = 4
+    batch: int = 32
+    batch_characters: int = 2000
     candidates: int = 30
     calibration: Calibration | None = None
     threshold: float | None = None
@@ -78,7 +81,9 @@ class Memory:
         self.calibration = self.config.calibration or calibration_of(embedder.name)
         self._database = Database(_path_of(database))
         self._indexes = OwnerIndexes(embedder.name, embedder.dimension)
-        self._worker = EmbeddingWorker(self._database, embedder, self.config.batch)
+        self._worker = EmbeddingWorker(
+            self._database, embedder, self.config.batch, self.config.batch_characters
+        )
         self._worker.wake()
 
     def close(self) -> None:
@@ -92,6 +97,26 @@ class Memory:
         A source of the same id and owner is replaced. Raises UserError for a blank text, one that
         is too long, and an id of another owner's.
         """
+        return self.add_all([source])[0]
+
+    def add_all(self, sources: Sequence[Source]) -> list[int]:
+        """Remember several texts, all or, where `add` would raise for one, none."""
+        cut = [self._cut(source) for source in sources]
+        replaced = False
+        with self._database.write() as connection:
+            for source, (title, passages) in zip(sources, cut, strict=True):
+                if storage.owner_of(connection, source.id) not in (None, source.owner):
+                    raise UserError(f"there is a source {source.id!r} already; choose another id")
+                replaced |= storage.delete_source(connection, source.id)
+                storage.insert_source(connection, source, title, passages)
+        # From here on they are found by their words; by meaning, short texts before we return.
+        self._worker.work_for([source.id for source in sources], self.config.eager_seconds)
+        if replaced:
+            self._scrub()
+        return [len(passages) for _, passages in cut]
+
+    def _cut(self, source: Source) -> tuple[str, list[Passage]]:
+        """A source's title and passages. Raises UserError for one that cannot be taken."""
         if len(source.text) > self.config.max_characters:
             raise UserError(
                 f"{source.title or source.id!r} has {len(source.text):,} characters; the limit is "
@@ -101,16 +126,7 @@ class Memory:
         passages = split_passages(text, self.config.chunk)
         if not passages:
             raise UserError(f"{source.title or source.id!r} has no text to remember")
-        with self._database.write() as connection:
-            if storage.owner_of(connection, source.id) not in (None, source.owner):
-                raise UserError(f"there is a source {source.id!r} already; choose another id")
-            replaced = storage.delete_source(connection, source.id)
-            storage.insert_source(connection, source, title, passages)
-        # From here on it is found by its words; by its meaning, a short text before we return.
-        self._worker.work_for(source.id, self.config.eager_seconds)
-        if replaced:
-            self._scrub()
-        return len(passages)
+        return title, passages
 
     def remove(self, source_id: str) -> bool:
         """Forget a source, also its bytes in the file; False if there is none of that id."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -19,12 +21,16 @@ log = logging.getLogger(__name__)
 
 
 class EmbeddingWorker:
-    """Runs while something waits for it. Each batch is stored alone, so a kill loses little."""
+    """Runs while something waits for it. Each batch is stored alone, so a kill loses little.
 
-    def __init__(self, database: Database, embedder: Embedder, batch: int) -> None:
+    batch, characters: how many passages and characters one has at most, but for one passage alone.
+    """
+
+    def __init__(self, database: Database, embedder: Embedder, batch: int, characters: int) -> None:
         self._database = database
         self._embedder = embedder
         self._batch = batch
+        self._characters = characters
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -49,11 +55,11 @@ class EmbeddingWorker:
             missing = self._missing().subquery()
             return int(connection.scalar(sa.select(sa.func.count()).select_from(missing)) or 0)
 
-    def work_for(self, source_id: str, seconds: float) -> None:
-        """Embed the source's passages in the caller's thread, at least one batch, then wake."""
+    def work_for(self, source_ids: Sequence[str], seconds: float) -> None:
+        """Embed the sources' passages in the caller's thread, at least one batch, then wake."""
         deadline = time.monotonic() + seconds
         last = 0
-        query = self._missing().where(PASSAGES.c.source_id == source_id)
+        query = self._missing().where(PASSAGES.c.source_id.in_(source_ids))
         while (last := self._embed(query, last)) and time.monotonic() < deadline:
             pass
         if last:
@@ -95,6 +101,8 @@ class EmbeddingWorker:
             rows = connection.execute(query).all()
         if not rows:
             return 0
+        ends = itertools.accumulate(len(row.text) for row in rows)
+        rows = rows[: max(1, sum(end <= self._characters for end in ends))]
         vectors = self._embedder.encode([embedded_text(row.title, row.text) for row in rows])
         by_id = dict(zip((row.id for row in rows), vectors, strict=True))
         with self._database.write() as connection:

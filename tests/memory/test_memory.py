@@ -127,6 +127,18 @@ class Other:
         return self.inner.is_common(word)
 
 
+class Counting(Other):
+    """Counts the texts of each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: list[int] = []
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        self.counts.append(len(texts))
+        return super().encode(texts)
+
+
 def wait_until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not done():
@@ -183,3 +195,27 @@ def test_an_engine_of_sqlalchemy_names_the_file(tmp_path: Path) -> None:
     engine.dispose()
     with pytest.raises(UserError, match="needs an SQLite file"):
         Memory(sa.create_engine("sqlite://"), load_embedder("hashing"))
+
+
+def test_several_texts_are_remembered_together_or_none_is(memory: Memory) -> None:
+    texts = [fact(str(n), f"Part number {n} of the engine is made in Tivara.") for n in range(40)]
+    long = fact("long", "Ila Ver was born in Lumo. " * 200)
+    assert memory.add_all([*texts, long])[:40] == [1] * 40
+    assert ids(memory.search("Who was born in Lumo?", owner="me", limit=1)) == ["long"]
+    with pytest.raises(UserError, match="no text to remember"):
+        memory.add_all([fact("new", "Melka Dorn was born in Bermere."), fact("blank", " ")])
+    with pytest.raises(UserError, match="already"):
+        memory.add_all([fact("new", "Melka Dorn was born in Bermere."), fact("1", "x", owner="b")])
+    assert "new" not in ids(memory.search("Who was born in Bermere?", owner="me"))
+    assert len(memory.sources("me")) == 41
+    assert memory.add_all([]) == []
+
+
+def test_a_batch_is_bounded_by_its_characters(tmp_path: Path) -> None:
+    embedder = Counting()
+    memory = Memory(tmp_path / "a.db", embedder, MemoryConfig(eager_seconds=1e9))
+    memory.add_all([fact(str(n), "A part of brass. " * 20) for n in range(9)])
+    assert embedder.counts == [5, 4]  # of 339 characters each
+    memory.add_all([fact(f"fact {n}", "A part of brass.") for n in range(40)])
+    assert embedder.counts == [5, 4, 32, 8]
+    memory.close()
