@@ -31,6 +31,7 @@ from nanohydra.core.log import summary_table
 from nanohydra.core.runtime import describe_machine
 from nanohydra.learn.config import LearnConfig
 from nanohydra.learn.lessons import Lesson
+from nanohydra.learn.planner import Live
 from nanohydra.learn.study import study
 
 Json = dict[str, Any]
@@ -101,7 +102,7 @@ def refresh(now: Served, *, forget: bool = False) -> float:
     """Seconds until the planner knows what is live; forget: all that a new process would lack."""
     planner = now.service.planner
     if forget:
-        planner._stamp, planner._known_of = None, {}
+        planner._live = Live()
         planner.router.set([])
     begun = time.perf_counter()
     planner.refresh()

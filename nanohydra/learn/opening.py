@@ -71,4 +71,5 @@ def open_learning(
         config=loaded.config,
         markers=loaded.tokenizer.chat.markers,
         stop=process.close if process is not None else lambda: None,
+        watch=learner,
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from nanohydra.adapters import AdapterWeights
@@ -61,6 +61,20 @@ class Target:
     label: str = BASE
 
 
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """What an owner's requests are planned over. stamp: changes whenever this may.
+
+    lessons: by id. known: of a lesson and its version, as the router knows it. weaker: lessons that
+    a note answers better.
+    """
+
+    stamp: object = None
+    lessons: Mapping[str, Lesson] = field(default_factory=dict)
+    known: Mapping[tuple[str, str], Known] = field(default_factory=dict)
+    weaker: frozenset[str] = frozenset()
+
+
 class Planner:
     """Plans the requests of one owner, whose bank it has. Safe for threads.
 
@@ -86,12 +100,8 @@ class Planner:
         self.store, self.bank, self.memory, self.router = store, bank, memory, router
         self.host, self.base, self.name = host, base, name
         self._lock = threading.RLock()
-        self._stamp: object = None
-        self._lessons: dict[str, Lesson] = {}
-        self._live: dict[str, str] = {}  # lesson -> version
-        self._weaker: set[str] = set()  # of these, what a note answers better
-        self._noted_of: dict[str, frozenset[str]] = {}  # version -> such lessons, for good
-        self._known_of: dict[tuple[str, str], Known] = {}  # lesson and version -> for good
+        self._live = Live()
+        self._noted_of: dict[str, frozenset[str]] = {}  # version -> its weaker lessons, for good
         self._joined: dict[tuple[str, ...], str] = {}
 
     def of(self, owner: str) -> Planner:
@@ -118,9 +128,9 @@ class Planner:
                 adapter = self._resident((target.forced,))
                 return replace(plan, adapter=adapter, versions=(target.forced,), label=target.label)
             route = self._route(question, target)
-            noted = remember and route is not None and self._weaker.issuperset(route.lessons)
+            noted = remember and route is not None and self._live.weaker.issuperset(route.lessons)
             if route is not None and not noted:
-                lessons = [self._lessons[lesson] for lesson in route.lessons]
+                lessons = [self._live.lessons[lesson] for lesson in route.lessons]
                 return replace(
                     plan,
                     adapter=self._resident(route.versions),
@@ -150,27 +160,42 @@ class Planner:
 
     def refresh(self) -> None:
         """Know what is live now; cheap where nothing has changed."""
-        owner = self.bank.owner
+        with self._lock:
+            live = self._look()
+            if live is not self._live:
+                self.router.set(live.known.values())
+                self._live = live
+
+    def prepare(self) -> None:
+        """The same, but what takes long is done beside the requests: reading new lessons' texts."""
+        with self._lock:
+            live = self._look()
+        if live is not self._live:
+            self.router.prepare(live.known.values())
+            self.refresh()
+
+    def _look(self) -> Live:
+        """What is live now: the same object if nothing has changed. With the lock held."""
+        owner, last = self.bank.owner, self._live
         rows = self.store.ledger(owner=owner, limit=1, newest=True)
         sets = {name: self.bank.alias(name).versions for name in self.bank.aliases()}
         stamp = (rows[0].id if rows else 0, sets)
-        if stamp == self._stamp:
-            return
-        live: dict[str, str] = {}
-        for versions in sets.values():
-            for version in versions:  # newest first
+        if stamp == last.stamp:
+            return last
+        versions: dict[str, str] = {}
+        for chosen in sets.values():
+            for version in chosen:  # newest first
                 for lesson, role in self.store.lessons_of_version(version).items():
                     if role == "new":
-                        live.setdefault(lesson, version)
+                        versions.setdefault(lesson, version)
         mine = self.store.lessons(owner=owner, states=("live",))
-        self._lessons = lessons = {lesson.id: lesson for lesson in mine}
-        self._live = {id: version for id, version in live.items() if id in lessons}
-        self._weaker = {id for id, version in self._live.items() if id in self._noted(version)}
-        if not self._known_of.keys() <= self._live.items():
-            self._known_of = {}  # words of a deleted one may be in those of others
-        self._known_of = {pair: self._known(*pair) for pair in self._live.items()}
-        self.router.set(self._known_of.values())
-        self._stamp = stamp
+        lessons = {lesson.id: lesson for lesson in mine}
+        pairs = [(id, version) for id, version in versions.items() if id in lessons]
+        # words of a deleted one may be in those of others
+        before = last.known if last.known.keys() <= set(pairs) else {}
+        known = {pair: before.get(pair) or self._known(lessons[pair[0]], pair[1]) for pair in pairs}
+        weaker = frozenset(id for id, version in pairs if id in self._noted(version))
+        return Live(stamp=stamp, lessons=lessons, known=known, weaker=weaker)
 
     def _noted(self, version: str) -> frozenset[str]:
         """Lessons of which a note answered more than the version did, at its gate."""
@@ -182,16 +207,13 @@ class Planner:
             )
         return self._noted_of[version]
 
-    def _known(self, lesson_id: str, version: str) -> Known:
-        if (lesson_id, version) in self._known_of:
-            return self._known_of[lesson_id, version]
-        lesson = self._lessons[lesson_id]
-        items = self.store.study_items([lesson_id])
+    def _known(self, lesson: Lesson, version: str) -> Known:
+        items = self.store.study_items([lesson.id])
         every = [item for item in items if item.split == "train" and item.messages]
         # "Tell me about Ana." is like any question about her, so it counts where nothing else does
         asked = [item for item in every if item.kind != "statement"] or every
         return Known(
-            lesson=lesson_id,
+            lesson=lesson.id,
             version=version,
             created=lesson.created,
             questions=tuple(dict.fromkeys(item.question for item in asked)),
@@ -200,7 +222,7 @@ class Planner:
 
     def _route(self, question: str, target: Target) -> Route | None:
         versions = {v for alias in target.aliases for v in self.bank.alias(alias).versions}
-        return self.router.choose(question, versions) if versions and self._lessons else None
+        return self.router.choose(question, versions) if versions and self._live.lessons else None
 
     def make_resident(self, version: str) -> str:
         """Load a version into the engine, if it is not there; returns its whole id."""

@@ -200,6 +200,12 @@ class Router:
         self._vectors = {known: kept[known] for known in wanted}
         self._index = Index(wanted, list(self._vectors.values())) if wanted else None
 
+    def prepare(self, lessons: Iterable[Known]) -> None:
+        """Embed what is new and put it on the shelf, for a `set` to come; safe from any thread."""
+        wanted = [known for known in lessons if known.questions and known not in self._vectors]
+        kept = self._read(wanted)
+        self._embed([known for known in wanted if known not in kept])
+
     def _read(self, wanted: Sequence[Known]) -> dict[Known, Floats]:
         """Vectors from the shelf."""
         rows = self.shelf.vectors([known.lesson for known in wanted]) if self.shelf else {}

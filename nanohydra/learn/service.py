@@ -27,6 +27,7 @@ from nanohydra.learn.lessons import Lesson, parse_lessons
 from nanohydra.learn.planner import Planner, RequestPlan
 from nanohydra.learn.store import LearningStore
 from nanohydra.learn.unlearn import forget
+from nanohydra.learn.watch import Watch
 from nanohydra.memory import Memory, Source
 from nanohydra.memory.documents import read_document
 from nanohydra.model import ModelConfig
@@ -46,6 +47,7 @@ class LearningService:
         from elsewhere.
     markers: texts of its special tokens.
     stop: ends what the service started (the learner's process).
+    watch: whether to ready routers for what goes live, in a thread.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class LearningService:
         config: ModelConfig,
         markers: Sequence[str] = SPECIAL_TOKENS,
         stop: Callable[[], None] = lambda: None,
+        watch: bool = False,
     ) -> None:
         self.store, self.bank, self.memory, self.planner = store, bank, memory, planner
         self.config, self.markers = config, markers
         self._stop = stop
         self._others: dict[str, LearningService] = {}
         self._lock = threading.Lock()
+        self._watch = Watch(self._planners) if watch else None
 
     @property
     def owner(self) -> str:
@@ -86,8 +90,14 @@ class LearningService:
     def close(self) -> None:
         """End the learner and let go of the files; the others' go with the default owner's."""
         self._stop()
+        if self._watch is not None:
+            self._watch.close()
         self.memory.close()
         self.store.close()
+
+    def _planners(self) -> list[Planner]:
+        with self._lock:
+            return [self.planner, *(other.planner for other in self._others.values())]
 
     async def submit(self, lessons: list[Json], *, alias: str, resolve: Resolve) -> Json:
         """Take lessons: remembered when this returns, queued for the weights.
