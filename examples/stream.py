@@ -1,7 +1,4 @@
-"""Several streams at once from one model, without a server.
-
-python examples/stream.py runs/tiny "Once upon a time" "The cat"
-"""
+"""Several streams at once, without a server: python examples/stream.py MODEL PROMPT PROMPT"""
 
 import asyncio
 import sys
@@ -26,5 +23,5 @@ async def main(model: str, prompts: list[str]) -> None:
 
 
 if len(sys.argv) < 3:
-    sys.exit((__doc__ or "").strip())
+    sys.exit(__doc__)
 asyncio.run(main(sys.argv[1], sys.argv[2:]))

@@ -14,8 +14,6 @@ from nanohydra.learn.home import home_of
 from nanohydra.learn.learner import Learner
 from nanohydra.learn.opening import open_learning
 
-if len(sys.argv) < 2:
-    sys.exit(__doc__)
 folder, config = locate(sys.argv[1]), load_config(LearnConfig, None, sys.argv[2:])
 loaded, home = load(folder), home_of(folder)
 engine = Engine(loaded.model, EngineConfig(max_rows=1))

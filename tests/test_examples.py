@@ -23,7 +23,7 @@ def test_every_example_is_run_here_and_short() -> None:
 
 def test_teach_open_model(tmp_path: Path) -> None:
     random_model(tmp_path / "model")
-    words = [str(tmp_path / "model"), *SMALL, *LOOSE]
+    words = [str(tmp_path / "model"), *SMALL, *LOOSE, "--train.max_steps=60", "--train.lr=0.01"]
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "teach_open_model.py"), *words],
         capture_output=True, text=True, cwd=tmp_path, timeout=200,
