@@ -67,7 +67,7 @@ class LearningService:
         self._stop = stop
         self._others: dict[str, LearningService] = {}
         self._lock = threading.Lock()
-        self._watch = Watch(self._planners) if watch else None
+        self._watch = Watch(self._last_event, self._planners) if watch else None
 
     @property
     def owner(self) -> str:
@@ -94,6 +94,11 @@ class LearningService:
             self._watch.close()
         self.memory.close()
         self.store.close()
+
+    def _last_event(self) -> int:
+        """The number of the ledger's latest row, whosever it is."""
+        rows = self.store.ledger(limit=1, newest=True)
+        return rows[0].id if rows else 0
 
     def _planners(self) -> list[Planner]:
         with self._lock:
@@ -127,12 +132,16 @@ class LearningService:
 
     def _take(self, lessons: Sequence[Lesson], found: Curated, alias: str) -> Json:
         self.store.add_lessons(lessons)
-        self.memory.add_all(
-            [
-                Source(id=x.id, owner=x.owner, title=x.title, text=x.text, kind=x.kind)
-                for x in lessons
-            ]
-        )
+        sources = [
+            Source(id=x.id, owner=x.owner, title=x.title, text=x.text, kind=x.kind) for x in lessons
+        ]
+        try:
+            self.memory.add_all(sources)
+        except Exception:  # a full disk: nothing is taken, so that it can be taught again
+            for lesson in lessons:
+                with suppress(Exception):
+                    self.store.delete_lesson(lesson.id)
+            raise
         for lesson in lessons:
             self.store.record("remembered", owner=lesson.owner, lesson=lesson.id, kind=lesson.kind)
         studied = [lesson.id for lesson in lessons if lesson.state != "memory_only"]

@@ -17,11 +17,19 @@ logger = logging.getLogger(__name__)
 
 
 class Watch:
-    """A thread that lets planners prepare themselves. planners: those that there are now."""
+    """A thread that lets planners prepare themselves.
+
+    stamp: looked at every so many seconds; it is another one whenever something may have changed.
+    planners: those that there are now.
+    """
 
     def __init__(
-        self, planners: Callable[[], Sequence[Planner]], every: float = EVERY_SECONDS
+        self,
+        stamp: Callable[[], object],
+        planners: Callable[[], Sequence[Planner]],
+        every: float = EVERY_SECONDS,
     ) -> None:
+        self._stamp = stamp
         self._planners = planners
         self._every = every
         self._ending = threading.Event()
@@ -34,9 +42,12 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
+        done: object = None
         while not self._ending.wait(self._every):
-            for planner in self._planners():
-                try:
-                    planner.prepare()
-                except Exception:  # a file that is locked, or damaged: a request will say so
-                    logger.debug("the router was not prepared", exc_info=True)
+            try:
+                if (stamp := self._stamp()) != done:
+                    for planner in self._planners():
+                        planner.prepare()
+                    done = stamp
+            except Exception:  # a file that is locked, or damaged: a request will say so
+                logger.debug("the routers were not prepared", exc_info=True)

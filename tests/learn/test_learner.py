@@ -137,15 +137,22 @@ def test_a_live_lesson_that_no_version_holds_is_learned_again(
     assert bank.alias("default").versions == (store.job(again).version,)
 
 
+@pytest.fixture
+def three_lessons(store: LearningStore) -> tuple[str, tuple[str, ...]]:
+    """A job, and the lessons of it."""
+    job = submit(store, "Mara lives in Brontham.", "Otis works as a baker.", "Una is a guard.")
+    return job, tuple(store.job(job).lesson_ids)
+
+
 def test_of_refused_lessons_each_gets_its_own_chance(
+    three_lessons: tuple[str, tuple[str, ...]],
     store: LearningStore,
     learn: Learn,
     bank: Bank,
     tried: list[tuple[set[str], LearnConfig]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job = submit(store, "Mara lives in Brontham.", "Otis works as a baker.", "Una is a guard.")
-    one, two, three = store.job(job).lesson_ids
+    job, (one, two, three) = three_lessons
     run = Gate.run
 
     def refuse(self: Gate, weights: Any, items: Any, *rest: Any, divisible: bool) -> GateReport:
@@ -168,14 +175,14 @@ def test_of_refused_lessons_each_gets_its_own_chance(
 
 
 def test_a_version_goes_live_for_the_lessons_that_it_has_proven(
+    three_lessons: tuple[str, tuple[str, ...]],
     store: LearningStore,
     learn: Learn,
     bank: Bank,
     tried: list[tuple[set[str], LearnConfig]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job = submit(store, "Mara lives in Brontham.", "Otis works as a baker.", "Una is a guard.")
-    one, two, three = store.job(job).lesson_ids
+    job, (one, two, three) = three_lessons
 
     def leave_out(answered: Answered, config: GateConfig) -> dict[str, list[str]]:
         asked = {item.lesson_id for item in answered.items}

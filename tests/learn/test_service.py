@@ -207,3 +207,19 @@ def test_files_become_lessons(world: World) -> None:
     ]  # fmt: skip
     with pytest.raises(UserError, match="line 1"):
         world.service.upload("c.jsonl", b"{no json}\n")
+
+
+def test_lessons_that_could_not_be_remembered_can_be_taught_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(sources: object) -> None:
+        raise UserError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.service.memory, "add_all", full)
+        with pytest.raises(UserError, match="the disk is full"):
+            world.teach(PRINTER, DANA, work=False)
+    assert world.service.lessons() == [] and world.service.jobs() == []
+    answer = world.teach(PRINTER, work=False)
+    assert answer["job"] and not answer["warnings"]
+    assert world.plan("What is the printer called?").sources

@@ -63,7 +63,7 @@ def test_a_watch_prepares_by_itself_and_survives_what_fails(
         prepare()
 
     monkeypatch.setattr(planner, "prepare", fail_once)
-    watch = Watch(world.service._planners, every=0.01)
+    watch = Watch(world.service._last_event, world.service._planners, every=0.01)
     try:
         world.teach(PRINTER)
         wait_for(lambda: bool(planner._live.lessons))
